@@ -192,6 +192,33 @@ fn a_new_table_is_in_place_once_whatever_the_network_does() {
     assert_eq!(warehouse.tables().unwrap(), [TABLE], "those that gave way are no tables to people");
 }
 
+#[test]
+fn a_new_table_takes_its_place_while_others_change_the_old_one_all_the_time() {
+    if !can_start() {
+        return;
+    }
+    let catalog = RestServer::start(None);
+    let left = Arc::new(AtomicUsize::new(0));
+    let refusals = left.clone();
+    let proxy = Proxy::start(catalog.port, move |request: &Request| {
+        let decides = String::from_utf8_lossy(&request.body).contains("riverrun.replaced-by");
+        let overtaken = || refusals.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+        if decides && overtaken().is_ok() {
+            let refused = r#"{"error":{"message":"the table has changed","type":"CommitFailedException","code":409}}"#;
+            return Treatment::Answer(409, refused.to_owned());
+        }
+        Treatment::Pass
+    });
+    let steps = Steps { catalog, proxy, left: Arc::default(), fault: Arc::default() };
+    let folder = tempfile::tempdir().unwrap();
+    let machine = folder.path().join("machine");
+    drop(steps.begin(&machine, OLD_ROWS));
+    let claim = steps.begin(&machine, NEW_ROWS);
+    left.store(10, Ordering::SeqCst);
+    TableClaim::take_places([&claim]).unwrap();
+    assert_eq!((left.load(Ordering::SeqCst), steps.rows(folder.path())), (0, Some(NEW_ROWS)));
+}
+
 /// Lets the table which gave way be one that did so long ago.
 fn age(catalog: &RestServer) -> String {
     let (_, listed) = catalog.request("GET", "/v1/namespaces/lake%1Fdeep/tables", "");

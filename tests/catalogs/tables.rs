@@ -195,3 +195,58 @@ fn keys_of_a_catalog_that_end_are_renewed_for_a_writer_that_is_there() {
         assert_eq!(claim.rows().unwrap(), 1);
     }
 }
+
+/// What a catalog knows of the table, which is not its name.
+fn uuid_of(catalog: &RestServer) -> String {
+    let (_, told) = catalog.request("GET", "/v1/namespaces/lake/tables/t", "");
+    let table: Value = serde_json::from_str(&told).unwrap();
+    table["metadata"]["table-uuid"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn keys_of_a_table_that_gave_way_are_renewed_for_those_who_read_it() {
+    if !can_start() {
+        return;
+    }
+    let s3 = S3Server::start();
+    let (catalog, folder) = (RestServer::start(Some(&s3)), tempfile::tempdir().unwrap());
+    let claim = |number: usize, is_new: bool| {
+        let claim = warehouse(&catalog, Some(&s3), folder.path()).claim(TABLE, "sink").unwrap();
+        let (schema, options) = (rows(0, 0).schema(), TableOptions::default());
+        if is_new {
+            claim.replace(&schema, &options).unwrap();
+        } else {
+            claim.create(&schema, &options).unwrap();
+        }
+        commit(&claim, number);
+        claim
+    };
+    drop(claim(0, false));
+    let (old, endpoint) = (uuid_of(&catalog), s3.endpoint());
+    let of_old = old.clone();
+    let proxy = Proxy::start(catalog.port, move |request: &Request| {
+        if !request.path.contains("/tables") || request.is_commit() {
+            return Treatment::Pass;
+        }
+        let (of_old, endpoint) = (of_old.clone(), endpoint.clone());
+        Treatment::Change(Box::new(move |body: String| {
+            let secret = if body.contains(&of_old) { SECRET_KEY } else { "CANARY-of-another" };
+            let ends_ms = now() / 1000 + 1500;
+            let credentials = format!(
+                r#"{{"storage-credentials":[{{"prefix":"s3://lake/","config":{{"s3.endpoint":"{endpoint}",
+                   "s3.region":"{REGION}","s3.access-key-id":"{ACCESS_KEY}","s3.secret-access-key":"{secret}",
+                   "s3.session-token-expires-at-ms":"{ends_ms}"}}}}],"#
+            );
+            if body.starts_with(r#"{"metadata-location""#) { body.replacen('{', &credentials, 1) } else { body }
+        }))
+    });
+    let reader = Warehouse::open_rest(RestSettings::new(proxy.uri()), folder.path()).unwrap();
+    let files = reader.read(TABLE).unwrap();
+    let new = claim(1, true);
+    TableClaim::take_places([&new]).unwrap();
+    assert_ne!(uuid_of(&catalog), old);
+    pause(2 * SECOND);
+    let names: Vec<String> = files.schema().fields().iter().map(|field| field.name().clone()).collect();
+    let read = files.open(0, files.files()[0].all_groups(), &names, 100).unwrap();
+    assert_eq!(read.map(|rows| rows.unwrap().num_rows()).sum::<usize>(), 1);
+}

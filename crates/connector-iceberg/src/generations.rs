@@ -3,6 +3,7 @@
 //! ```text
 //! <namespace>/<table>/{data,metadata}         the first table of the name
 //! <namespace>/<table>/<uuid>/{data,metadata}  one that took its place, or is to
+//! <namespace>/<table>/<uuid>/placed           from when it took its place: people have seen it
 //! <namespace>/<table>/[<uuid>/]replaced       when another one took its place
 //! ```
 //!
@@ -26,6 +27,8 @@ const KEEPS_ALL: &[u8] = b"0";
 pub const TAKES_PLACE_OF: &str = "riverrun.takes-place-of";
 /// So long the files of a table stay that was replaced.
 pub const KEPT: Duration = Duration::from_secs(3600);
+/// The file that says that a table was in its place.
+const PLACED: &str = "placed";
 
 /// The location of a table that is to take the place of the one at another location.
 pub fn new_location(own: &str) -> String {
@@ -55,6 +58,18 @@ pub fn retire(own: &Path, metadata: &str, keeps_all: bool) -> Result<()> {
     noted.map_err(|error| failure::file(format!("\"{}\" cannot be written", path.display()), error))
 }
 
+/// Notes that the table with this metadata file takes its place now, if its folder is one of the table's own: if somebody
+/// drops it, its files are theirs.
+pub fn place(own: &Path, metadata: &str) -> Result<()> {
+    let Some(folder) = folder_with(own, metadata) else { return Ok(()) };
+    let path = folder.join(PLACED);
+    if path.exists() {
+        return Ok(());
+    }
+    let noted = File::create(&path).and_then(|file| file.sync_all());
+    noted.map_err(|error| failure::file(format!("\"{}\" cannot be written", path.display()), error))
+}
+
 /// Removes the folder of a table that nobody has seen.
 pub fn remove_of(own: &Path, metadata: &str) {
     folder_with(own, metadata).filter(|folder| folder != own).into_iter().for_each(|folder| remove(&folder));
@@ -72,7 +87,7 @@ pub fn collect(own: &Path, named: &[PathBuf], now: SystemTime) {
         let is_due = match fs::metadata(folder.join(REPLACED)).and_then(|mark| mark.modified()) {
             Ok(since) => now.duration_since(since).is_ok_and(|age| age > KEPT) && !keeps_all(&folder),
             // Nobody has seen it, unless it is the table's own: what others have dropped is theirs to remove.
-            Err(error) => error.kind() == io::ErrorKind::NotFound && folder != own,
+            Err(error) => error.kind() == io::ErrorKind::NotFound && folder != own && !was_placed(&folder),
         };
         let metadata = folder.join("metadata");
         if is_due && !named.iter().any(|file| file.starts_with(&metadata)) {
@@ -101,9 +116,15 @@ fn remove(folder: &Path) {
         Err(error) => error.kind() == io::ErrorKind::NotFound,
     };
     if parts.iter().all(is_gone) {
+        let _ = fs::remove_file(folder.join(PLACED));
         let _ = fs::remove_file(folder.join(REPLACED));
         let _ = fs::remove_dir(folder);
     }
+}
+
+/// Whether people have seen the table of a folder.
+fn was_placed(folder: &Path) -> bool {
+    folder.join(PLACED).try_exists().unwrap_or(true)
 }
 
 #[cfg(test)]

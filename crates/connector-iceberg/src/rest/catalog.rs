@@ -1,7 +1,7 @@
 //! A REST catalog as the iceberg library wants it.
 
 use super::client::{RequestFailure, RestClient};
-use super::held_name::{is_hidden, new_name, of_new};
+use super::held_name::{is_hidden, new_name, of_new, old_name};
 use super::loaded_table::{LoadedTable, SEPARATOR, TableKeys, in_path};
 use crate::failure;
 use crate::name::TableName;
@@ -24,6 +24,7 @@ use iceberg::{
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use uuid::Uuid;
 
 /// The greatest version of the table format that is read.
 const FORMAT_MAX: u64 = 3;
@@ -46,8 +47,8 @@ pub struct RestCatalog {
 /// Files that are opened the same way.
 #[derive(Debug)]
 struct OpenedFiles {
-    // The table for which the catalog gives keys; others are opened as all are.
-    of: Option<TableName>,
+    // The table for which the catalog gives keys, and what tells it from others of its name; others are opened as all are.
+    of: Option<(TableName, Uuid)>,
     files: ObjectFiles,
 }
 
@@ -152,7 +153,7 @@ impl RestCatalog {
         let loaded = LoadedTable::of(&self.client, name, answer).map_err(failure::for_iceberg)?;
         let access = loaded.access(&self.client).await.map_err(failure::for_iceberg)?;
         let metadata = metadata(name, loaded.metadata)?;
-        let files = self.files(name, access);
+        let files = self.files((name, metadata.uuid()), access);
         let mut table = Table::builder()
             .identifier(name.ident())
             .metadata(metadata)
@@ -166,9 +167,9 @@ impl RestCatalog {
 
     /// The stores of a table. Keys that the catalog gives are of the table alone, and those who hold its files already have
     /// the new ones from here on; with those of the settings, connections serve all tables.
-    fn files(&self, name: &TableName, access: StoreAccess) -> ObjectFiles {
+    fn files(&self, (name, uuid): (&TableName, Uuid), access: StoreAccess) -> ObjectFiles {
         let mut kept = self.files.lock().unwrap_or_else(PoisonError::into_inner);
-        let of = access.is_vended().then(|| self.held(name));
+        let of = access.is_vended().then(|| (self.held(name), uuid));
         let is_same = |opened: &&OpenedFiles| match &of {
             Some(table) => opened.of.as_ref() == Some(table),
             None => opened.of.is_none() && opened.files.access().as_ref() == Some(&access),
@@ -181,10 +182,11 @@ impl RestCatalog {
                 opened.files.clone()
             }
             None => {
-                let keys = of.as_ref().map(|table| -> Arc<dyn Renewal> {
+                let keys = of.as_ref().map(|(table, uuid)| -> Arc<dyn Renewal> {
                     let mut names = vec![table.clone(), name.clone()];
                     names.dedup();
-                    Arc::new(TableKeys { client: self.client.clone(), names })
+                    names.push(old_name(name, *uuid));
+                    Arc::new(TableKeys { client: self.client.clone(), names, uuid: *uuid })
                 });
                 let files = ObjectFiles::new(access, keys);
                 kept.truncate(ACCESSES_KEPT - 1);

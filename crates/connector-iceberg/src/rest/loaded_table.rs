@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use std::collections::HashMap;
 use std::sync::Arc;
+use uuid::Uuid;
 
 /// What stands between the parts of a namespace in a path.
 pub const SEPARATOR: &str = "\u{1f}";
@@ -16,8 +17,10 @@ pub const SEPARATOR: &str = "\u{1f}";
 /// Asks the catalog for other keys of a table.
 pub struct TableKeys {
     pub client: Arc<RestClient>,
-    /// The name of the table, and the one that it has once it has taken the place of another.
+    /// The name of the table, and the ones that it has once it has taken the place of another, or has given way to one.
     pub names: Vec<TableName>,
+    /// What it is under any of them.
+    pub uuid: Uuid,
 }
 
 /// A table as a catalog gives it.
@@ -51,6 +54,11 @@ impl LoadedTable {
         })
     }
 
+    /// What tells the table from every other, whatever its name.
+    pub fn uuid(&self) -> Option<Uuid> {
+        self.metadata["table-uuid"].as_str().and_then(|uuid| Uuid::try_parse(uuid).ok())
+    }
+
     /// What opens the files of the table: what the settings say, and what the catalog says of all tables, of this one, and
     /// of the places that its files lie in.
     pub async fn access(&self, client: &RestClient) -> dataflow::Result<StoreAccess> {
@@ -74,7 +82,13 @@ impl Renewal for TableKeys {
             match self.client.get(&["namespaces", namespace.as_str(), "tables", name.name.as_str()], &[]).await {
                 Err(RequestFailure::Refused(refusal)) if refusal.status == 404 && names.peek().is_some() => {}
                 Err(failure) => return Err(self.client.error_of(failure)),
-                Ok(answer) => return LoadedTable::of(&self.client, name, answer)?.access(&self.client).await,
+                Ok(answer) => {
+                    let loaded = LoadedTable::of(&self.client, name, answer)?;
+                    // Keys of the table that has its name by now may not open its files.
+                    if loaded.uuid().is_none_or(|uuid| uuid == self.uuid) || names.peek().is_none() {
+                        return loaded.access(&self.client).await;
+                    }
+                }
             }
         }
         Err(dataflow::Error::internal("keys of a table without a name"))

@@ -144,6 +144,10 @@ impl Warehouse {
                 })?;
                 replacements.push(Replacement { table: table.clone(), from, to });
             }
+            // Before they are in place, so that no moment is left in which people see them and a kill leaves them unmarked.
+            for Replacement { table, to, .. } in &replacements {
+                generations::place(&self.folder_of(table), to)?;
+            }
             if store.map_or(Ok(Swap::Done), |store| store.replace(&replacements))? == Swap::Done {
                 return Ok(());
             }

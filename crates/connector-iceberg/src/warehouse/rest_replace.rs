@@ -34,6 +34,8 @@ const STEPS_MAX: u32 = 40;
 /// How often the catalog may not answer meanwhile.
 const FAILURES_MAX: u32 = 5;
 const PAUSE: Duration = Duration::from_millis(100);
+/// So long is waited at most before a step that another change has come before is taken again.
+const CONFLICT_PAUSE_MS_MAX: u64 = 500;
 /// So many replaced tables are looked for that are not gone yet.
 const REPLACED_MAX: usize = 100;
 
@@ -50,14 +52,27 @@ pub struct NewTable<'a> {
     pub check_old: &'a dyn Fn(&TableMetadata) -> Result<()>,
 }
 
+/// What has become of a step.
+enum Step {
+    Taken,
+    /// Another change came before it.
+    Overtaken,
+    /// None is left.
+    Last,
+}
+
 impl Places<'_> {
     /// Lets the staged table of a name take the place of the one that is there.
     pub async fn replace(&self, name: &TableName, new: &NewTable<'_>) -> Result<()> {
-        let mut failures = 0;
+        let (mut failures, mut conflicts) = (0, 0);
         for _ in 0..STEPS_MAX {
             match self.step(name, new).await {
-                Ok(true) => return Ok(()),
-                Ok(false) => {}
+                Ok(Step::Last) => return Ok(()),
+                Ok(Step::Taken) => {}
+                Ok(Step::Overtaken) => {
+                    pause_after_conflict(conflicts).await;
+                    conflicts += 1;
+                }
                 Err(error) if error.kind() == ErrorKind::Unavailable && failures < FAILURES_MAX => {
                     tokio::time::sleep(PAUSE * (1 << failures)).await;
                     failures += 1;
@@ -70,14 +85,14 @@ impl Places<'_> {
         )))
     }
 
-    /// Takes the next step; true when none is left.
-    async fn step(&self, name: &TableName, new: &NewTable<'_>) -> Result<bool> {
+    /// Takes the next step.
+    async fn step(&self, name: &TableName, new: &NewTable<'_>) -> Result<Step> {
         let Some(current) = self.find(self.catalog, name).await? else {
-            return self.put_in_place(name, new.uuid).await.map(|()| false);
+            return self.put_in_place(name, new.uuid).await.map(|()| Step::Taken);
         };
         let metadata = current.metadata();
         if metadata.uuid() == new.uuid {
-            return Ok(true);
+            return Ok(Step::Last);
         }
         (new.check_old)(metadata)?;
         self.staged_with(name, new.uuid).await?;
@@ -85,10 +100,15 @@ impl Places<'_> {
             let decided = [(REPLACED_BY, new.uuid.to_string()), (REPLACED_AT_MS, new.now_ms.to_string())];
             let updates = HashMap::from(decided.map(|(key, value)| (key.to_owned(), value)));
             let changed = self.catalog.change(&current, vec![TableUpdate::SetProperties { updates }]).await;
-            return changed.map(|_| false).map_err(|error| told(name, error));
+            return match changed {
+                Ok(_) => Ok(Step::Taken),
+                // Others may commit to the old table without end, and each look at it finds the next change.
+                Err(error) if error.kind() == iceberg::ErrorKind::CatalogCommitConflicts => Ok(Step::Overtaken),
+                Err(error) => Err(told(name, error)),
+            };
         }
         let renamed = self.catalog.rename(name, &old_name(name, metadata.uuid())).await;
-        renamed.map(|()| false).map_err(|error| told(name, error))
+        renamed.map(|()| Step::Taken).map_err(|error| told(name, error))
     }
 
     /// Gives the new table its name. Where the catalog does not permit that, the old one has its name again.
@@ -178,6 +198,13 @@ impl Places<'_> {
         let found = catalog.find(name).await;
         found.map_err(|error| failure::iceberg(format!("table \"{name}\" cannot be loaded"), error))
     }
+}
+
+/// Waits longer with every conflict, and never as long as others do.
+async fn pause_after_conflict(conflicts: u32) {
+    let bound = (5u64 << conflicts.min(10)).min(CONFLICT_PAUSE_MS_MAX);
+    let chance = Uuid::new_v4().as_u64_pair().1;
+    tokio::time::sleep(Duration::from_millis(1 + chance % bound)).await;
 }
 
 fn uuid_in(table: &Table, property: &str) -> Option<Uuid> {

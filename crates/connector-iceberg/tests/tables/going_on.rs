@@ -200,6 +200,30 @@ fn columns_that_do_not_fit_are_named() {
 }
 
 #[test]
+fn the_files_of_a_new_table_that_was_in_place_and_that_somebody_drops_are_theirs() {
+    let folder = tempfile::tempdir().unwrap();
+    let warehouse = open(folder.path());
+    let mut old = Run::begin(&warehouse, false);
+    old.write(3);
+    old.checkpoint();
+    old.commit(1, true);
+    drop(old);
+    let mut fresh = Run::begin(&warehouse, true);
+    fresh.write(7);
+    fresh.checkpoint();
+    fresh.commit(1, true);
+    TableClaim::take_places([&fresh.claim]).unwrap();
+    drop(fresh);
+    let metadata = warehouse.metadata_file("lake.t").unwrap();
+    let there = data_files(folder.path());
+    // Another tool drops it here, and has registered it elsewhere.
+    let connection = rusqlite::Connection::open(folder.path().join("catalog.db")).unwrap();
+    assert_eq!(connection.execute("DELETE FROM iceberg_tables WHERE table_name = 't'", []).unwrap(), 1);
+    drop(Run::begin(&warehouse, false));
+    assert!(metadata.exists() && there.iter().all(|file| file.exists()), "it is whole");
+}
+
+#[test]
 fn a_new_table_that_waits_for_its_place_is_gone_on_with() {
     let folder = tempfile::tempdir().unwrap();
     let warehouse = open(folder.path());
