@@ -195,6 +195,28 @@ fn an_anchor_that_somebody_skipped_or_deleted_ends_a_job_by_name() {
 }
 
 #[test]
+fn a_run_that_waits_for_an_anchor_ends_when_it_is_asked_to() {
+    let Some(place) = Place::start() else { return };
+    place.publish(0..10);
+    let mut holder = place.folder.start(&["run", "copy"], "pulsar");
+    holder.ready();
+    let other = Folder::with(&format!("{SETTINGS}\n{}", place.broker.environment));
+    std::fs::write(other.path().join("pipelines/all.sql"), SQL).unwrap();
+    let mut waiting = other.start(&["run", "copy"], "pulsar");
+    // The broker refuses it as long as the first one is there, which takes 90 s to be told.
+    pause(3 * SECOND);
+    assert!(waiting.ended(0).is_none(), "it waits");
+    let begun = now();
+    waiting.interrupt();
+    let ended = waiting.ended(RUN).expect("a run that is interrupted ends");
+    assert!(now() < begun + 30 * SECOND, "{}", ended.told);
+    assert!(ended.told.contains("stopped before the cluster gave what was waited for"), "{}", ended.told);
+    holder.interrupt();
+    let ended = holder.ended(RUN).expect("a run that is interrupted ends");
+    assert_eq!(ended.code, Some(0), "{}", ended.told);
+}
+
+#[test]
 fn a_cluster_that_takes_no_subscriptions_says_so_and_a_job_can_go_without() {
     let Some(place) = Place::start() else { return };
     place.publish(0..50);

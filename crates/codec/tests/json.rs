@@ -8,7 +8,7 @@ use arrow::array::{
 };
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, TimeUnit};
 use codec::{JsonDecode, JsonEncode};
-use dataflow::{Decode, Decoded, Encode};
+use dataflow::{Decode, Decoded, Encode, Message, Position, ProcessingTime, decode_messages};
 use proptest::prelude::*;
 use std::sync::Arc;
 
@@ -299,4 +299,29 @@ fn tree() -> impl Strategy<Value = serde_json::Value> {
     });
     proptest::collection::vec(("[abc]", prop_oneof![leaf, nested]), 0..4)
         .prop_map(|fields| Value::Object(fields.into_iter().collect()))
+}
+
+#[test]
+fn messages_that_are_known_to_be_unreadable_are_bad_for_that_reason() {
+    let message = |payload: &str, unreadable: Option<&str>| Message {
+        position: Position { ledger: 0, entry: 0, batch_index: 0 },
+        arrival: ProcessingTime(0),
+        key: None,
+        payload: payload.as_bytes().to_vec(),
+        unreadable: unreadable.map(str::to_owned),
+    };
+    let (good, wrong) = (r#"{"n":1}"#, r#"{"n":"x"}"#);
+    let messages = [
+        message(wrong, None),
+        message(good, Some("cut off")),
+        message(good, None),
+        message(wrong, None),
+        message("", Some("no")),
+    ];
+    let decoded = decode_messages(&JsonDecode::flat("plays", plays()).unwrap(), &messages).unwrap();
+    assert_eq!(decoded.rows.num_rows(), 1);
+    let bad: Vec<(usize, String)> = decoded.bad.iter().map(|(at, error)| (*at, error.to_string())).collect();
+    assert_eq!(bad.iter().map(|(at, _)| *at).collect::<Vec<_>>(), [0, 1, 3, 4]);
+    assert!(bad[0].1.contains("\"n\"") && bad[2].1.contains("\"n\""), "{bad:?}");
+    assert_eq!((bad[1].1.as_str(), bad[3].1.as_str()), ("cut off", "no"));
 }

@@ -177,6 +177,7 @@ pub(crate) fn message(record: &Record<'_>) -> Message {
         arrival: ProcessingTime(record.arrival),
         key: record.key.map(<[u8]>::to_vec),
         payload: record.payload.to_vec(),
+        unreadable: None,
     }
 }
 

@@ -15,6 +15,8 @@ pub struct Anchor {
     pub name: String,
     /// Whether it is known to have been made. One that was is never made again at the beginning.
     pub is_made: bool,
+    /// Where it stood when it was made, as long as nothing was read since, if that is known.
+    pub begun_at: Option<AnchorPlace>,
 }
 
 /// What is known of an anchor.
@@ -35,6 +37,16 @@ pub struct AnchorPlace {
 }
 
 impl AnchorPlace {
+    /// After this entry of a ledger; -1 is before its first one.
+    pub fn new(ledger: i64, entry: i64) -> AnchorPlace {
+        AnchorPlace { ledger, entry }
+    }
+
+    /// The ledger and the entry.
+    pub fn numbers(self) -> (i64, i64) {
+        (self.ledger, self.entry)
+    }
+
     pub(crate) fn of(id: &MessageIdData) -> AnchorPlace {
         // Numbers below zero come as large ones.
         AnchorPlace { ledger: id.ledger_id.cast_signed(), entry: id.entry_id.cast_signed() }
@@ -72,24 +84,30 @@ impl fmt::Display for AnchorPlace {
 const ADVICE: &str = "`riverrun stop --forget` lets go of it, and the next run finds out whether what it needs is there; \
                       `--fresh` begins anew";
 
+/// The same where nothing was read, so that nothing is known to be needed.
+pub(crate) const ADVICE_UNREAD: &str = "`riverrun stop --forget` lets go of it, and the next run begins with the oldest \
+                                        message that is there";
+
 impl Anchor {
     /// An anchor that is made where it is not there.
     pub fn new(name: impl Into<String>) -> Anchor {
-        Anchor { name: name.into(), is_made: false }
+        Anchor { name: name.into(), is_made: false, begun_at: None }
     }
 
     /// Refuses a place beyond the oldest entry that is needed. Right at it nothing is gone that was not read, and whether
     /// the entry itself is there shows where the reader begins.
     pub(crate) fn check(&self, stands_at: AnchorPlace, needed: Option<EntryId>) -> Result<()> {
         let name = &self.name;
-        let what = match needed {
-            Some(needed) if stands_at > needed.into() => format!("and {needed} is still needed"),
-            None if !stands_at.is_before_ledger() => "and nothing was read of the partition".to_owned(),
+        let (what, advice) = match needed {
+            Some(needed) if stands_at > needed.into() => (format!("and {needed} is still needed"), ADVICE),
+            None if !stands_at.is_before_ledger() => {
+                ("and nothing was read of the partition".to_owned(), ADVICE_UNREAD)
+            }
             _ => return Ok(()),
         };
         Err(Error::lost(format!(
             "the subscription \"{name}\" stands at {stands_at}, {what}: messages expired, were evicted or skipped, were \
-             acknowledged by somebody else, or it was deleted and is a new one; {ADVICE}"
+             acknowledged by somebody else, or it was deleted and is a new one; {advice}"
         )))
     }
 

@@ -1,9 +1,8 @@
 //! Makes an anchor, looks at it, or lets go of it, where no reader holds it.
 //!
 //! ```text
-//! attached -> SUBSCRIBE -+-> CLOSE                                made
-//!                        +-> SEEK                                 made, or set to the beginning
-//!                        +-> where does it stand, and how much lies after it? -> CLOSE
+//! attached -> SUBSCRIBE -+-> SEEK                                 made, or set to the beginning
+//!                        +-> where does it stand, and how much lies after it? -> CLOSE        made, or looked at
 //!                        +-> UNSUBSCRIBE                          gone
 //! ```
 
@@ -21,7 +20,7 @@ use std::time::Duration;
 /// What is to be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AnchorTask {
-    /// Makes it at the beginning of the topic, unless it is there.
+    /// Makes it at the beginning of the topic, unless it is there; tells where it stands.
     Make,
     /// The same, and sets one that is there to the beginning.
     BeginAnew,
@@ -69,7 +68,7 @@ impl AnchorQuestion {
         let is_made = task == AnchorTask::Look;
         AnchorQuestion {
             link: Link::new(settings, topic, seed),
-            anchor: Anchor { name: name.to_owned(), is_made },
+            anchor: Anchor { is_made, ..Anchor::new(name) },
             task,
             phase: Phase::Detached,
             answer: AnchorAnswer::Done,
@@ -149,13 +148,12 @@ impl AnchorQuestion {
     fn subscribed(&mut self, now: Duration) {
         let consumer_id = WATCH_CONSUMER;
         match self.task {
-            AnchorTask::Make => self.leave(now),
             AnchorTask::BeginAnew => {
                 let message_id = Some(BEFORE_ALL);
                 let seek = |request_id| Command::Seek(Seek { consumer_id, request_id, message_id });
                 self.phase = self.ask("to begin anew", seek, now).map_or(self.phase, Phase::Leaving);
             }
-            AnchorTask::Look => {
+            AnchorTask::Make | AnchorTask::Look => {
                 self.phase = self.ask("where it stands", end_question, now).map_or(self.phase, Phase::FindingPlace);
             }
             AnchorTask::Forget => {

@@ -20,6 +20,9 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::Duration;
 use tokio::time::timeout;
 
+/// How long a broker has until it gives out a partition that is opened.
+pub const OPEN_WITHIN: Duration = Duration::from_secs(20);
+
 /// A number that nobody else has: it spreads attempts over time, and makes names fresh.
 pub fn chance() -> u64 {
     RandomState::new().build_hasher().finish()
@@ -29,20 +32,8 @@ pub fn chance() -> u64 {
 ///
 /// A broker that cannot be reached for so long is an error that says what the last attempt met.
 pub async fn partition_count(settings: &Settings, topic: &TopicName, within: Duration) -> Result<Option<u32>> {
-    let mut driver = Driver::new(settings.clone());
-    let mut question = PartitionQuestion::new(settings.clone(), topic.clone(), chance());
-    let asking = async {
-        loop {
-            if let Some(answer) = question.answer() {
-                return Ok(answer);
-            }
-            driver.turn(&mut question).await?;
-        }
-    };
-    match timeout(within, asking).await {
-        Ok(answer) => answer,
-        Err(_) => Err(unreached(question.link().trouble(), topic, within)),
-    }
+    let question = PartitionQuestion::new(settings.clone(), topic.clone(), chance());
+    answered(settings, question, |question| question.answer(), (topic, within)).await
 }
 
 /// A schema of a topic, or of the topic that a partition is of; the newest where no version is given.
@@ -52,20 +43,8 @@ pub(crate) async fn registered_schema(
     version: Option<Bytes>,
     within: Duration,
 ) -> Result<Option<Schema>> {
-    let mut driver = Driver::new(settings.clone());
-    let mut question = SchemaQuestion::new(settings.clone(), topic.clone(), version, chance());
-    let asking = async {
-        loop {
-            if let Some(answer) = question.answer() {
-                return Ok(answer);
-            }
-            driver.turn(&mut question).await?;
-        }
-    };
-    match timeout(within, asking).await {
-        Ok(answer) => answer,
-        Err(_) => Err(unreached(question.link().trouble(), topic, within)),
-    }
+    let question = SchemaQuestion::new(settings.clone(), topic.clone(), version, chance());
+    answered(settings, question, SchemaQuestion::answer, (topic, within)).await
 }
 
 /// Does something about the anchor of a partition; an anchor is one subscription.
@@ -76,11 +55,22 @@ pub(crate) async fn anchor(
     task: AnchorTask,
     within: Duration,
 ) -> Result<AnchorAnswer> {
+    let question = AnchorQuestion::new(settings.clone(), partition.clone(), name, task, chance());
+    answered(settings, question, |question| question.answer(), (partition, within)).await
+}
+
+/// Puts a question about a topic to its cluster, and gives the answer. A cluster that cannot be reached for so long is an
+/// error that says what the last attempt met.
+async fn answered<Question: Machine, Answer>(
+    settings: &Settings,
+    mut question: Question,
+    answer: impl Fn(&mut Question) -> Option<Answer>,
+    (topic, within): (&TopicName, Duration),
+) -> Result<Answer> {
     let mut driver = Driver::new(settings.clone());
-    let mut question = AnchorQuestion::new(settings.clone(), partition.clone(), name, task, chance());
     let asking = async {
         loop {
-            if let Some(answer) = question.answer() {
+            if let Some(answer) = answer(&mut question) {
                 return Ok(answer);
             }
             driver.turn(&mut question).await?;
@@ -88,7 +78,7 @@ pub(crate) async fn anchor(
     };
     match timeout(within, asking).await {
         Ok(answer) => answer,
-        Err(_) => Err(unreached(question.link().trouble(), partition, within)),
+        Err(_) => Err(unreached(question.link().trouble(), topic, within)),
     }
 }
 
@@ -127,6 +117,16 @@ impl PartitionReader {
                 return Ok(None);
             }
             self.driver.turn(&mut self.machine).await?;
+        }
+    }
+
+    /// Gives way to whatever else runs on the thread, and does what has become possible on the connection; waits for nothing
+    /// else.
+    pub async fn attend(&mut self) -> Result<()> {
+        tokio::select! {
+            biased;
+            turned = self.driver.turn(&mut self.machine) => turned,
+            () = tokio::task::yield_now() => Ok(()),
         }
     }
 

@@ -43,10 +43,14 @@ mod driver;
 
 mod runtime;
 
+mod contract;
+mod hold;
 mod release;
 mod schemas;
+mod waiting;
 
 mod partition_log;
+mod partition_task;
 mod partition_writer;
 
 mod live_topic;
@@ -69,7 +73,7 @@ pub use authentication::{Authentication, Credentials, TokenServer};
 pub use client::{PartitionProducer, PartitionReader, chance, partition_count};
 pub use error::{Error, ErrorKind, Result};
 pub use keys::{Hashing, Key};
-pub use live_topic::{HeldAnchors, PulsarTopic};
+pub use live_topic::{AnchorsBegin, HeldAnchors, PulsarTopic};
 pub use message::{EntryFacts, IncompleteMessage, Message, Payload};
 pub use position::{EntryId, MessageId, Position};
 pub use producer::{Guarantee, OutgoingMessage, ProducerOptions};
@@ -81,3 +85,4 @@ pub use tls::{ClientCertificate, Tls};
 pub use topic::{Namespace, TopicName};
 pub use topic_writer::TopicWriter;
 pub use topics::Topics;
+pub use waiting::end_waits;

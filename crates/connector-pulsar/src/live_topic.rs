@@ -1,9 +1,11 @@
 //! A topic as jobs read it.
 
-use crate::anchor::{Anchor, AnchorFacts};
+use crate::anchor::{Anchor, AnchorFacts, AnchorPlace};
 use crate::anchor_question::{AnchorAnswer, AnchorTask};
-use crate::client::anchor;
-use crate::partition_log::{AnchorShown, Hold, MARGIN, OPEN_WITHIN, PulsarLog, message_id};
+use crate::client::{OPEN_WITHIN, anchor};
+use crate::contract::{MARGIN, message_id};
+use crate::hold::{AnchorShown, Hold};
+use crate::partition_log::PulsarLog;
 use crate::reader::Start;
 use crate::runtime;
 use crate::settings::Settings;
@@ -27,6 +29,19 @@ pub struct PulsarTopic {
 struct Held {
     name: String,
     shown: Vec<AnchorShown>,
+    begun_at: Vec<Option<AnchorPlace>>,
+}
+
+/// Where the anchors of a topic begin that were made before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AnchorsBegin {
+    /// The job goes on from its last checkpoint.
+    WhereTheyStand,
+    /// It goes on from an older one, which may need what it let go of: at the beginning of the topic, as far as that is
+    /// still there.
+    Earlier,
+    /// It begins anew, with whatever is there: at the beginning of the topic.
+    Anew,
 }
 
 /// What is known of the anchors of a topic while a job reads it, by partition.
@@ -66,25 +81,43 @@ impl PulsarTopic {
         &self.full_name
     }
 
-    /// The same topic as a job reads it that holds an anchor per partition. Those from `made` on are made, at the beginning of
-    /// the topic; with `anew` those that are there are set to the beginning too, unless somebody holds them.
-    pub fn held_by(&self, name: &str, made: u32, anew: bool) -> Result<PulsarTopic> {
+    /// The same topic as a job reads it that holds an anchor per partition. `made` is where those that were made stood then,
+    /// as far as that is known; others are made, at the beginning of the topic.
+    pub fn held_by(&self, name: &str, made: &[Option<AnchorPlace>], begin: AnchorsBegin) -> Result<PulsarTopic> {
         let partitions = self.partitions();
-        for partition in (0..partitions).filter(|partition| anew || *partition >= made) {
-            let task = if anew { AnchorTask::BeginAnew } else { AnchorTask::Make };
-            // One that is held is there; whoever opens the partition says who it is.
-            self.ask_anchor(partition, name, task, OPEN_WITHIN)?;
+        let mut begun_at = Vec::new();
+        for partition in 0..partitions {
+            let made = made.get(partition as usize);
+            if let (AnchorsBegin::WhereTheyStand, Some(made)) = (begin, made) {
+                begun_at.push(*made);
+                continue;
+            }
+            if begin != AnchorsBegin::WhereTheyStand {
+                // One that is held is there; whoever opens the partition says who it is.
+                self.ask_anchor(partition, name, AnchorTask::BeginAnew, OPEN_WITHIN)?;
+            }
+            let stands_at = match self.ask_anchor(partition, name, AnchorTask::Make, OPEN_WITHIN)? {
+                AnchorAnswer::Facts(facts) => facts.stands_at,
+                AnchorAnswer::Done | AnchorAnswer::Held | AnchorAnswer::NoTopic => None,
+            };
+            let before = made.copied().flatten().filter(|_| begin == AnchorsBegin::Earlier);
+            begun_at.push(before.or(stands_at));
         }
         let shown = (0..partitions).map(|_| AnchorShown::default()).collect();
-        let held = Some(Held { name: name.to_owned(), shown });
+        let held = Some(Held { name: name.to_owned(), shown, begun_at });
         let (name, full_name, id) = (self.name.clone(), self.full_name.clone(), self.id.clone());
         Ok(PulsarTopic { name, full_name, id, partitions: self.partitions, settings: self.settings.clone(), held })
     }
 
     /// What is known of the anchors that the topic is held by.
     pub fn anchors(&self) -> Option<HeldAnchors> {
-        let Held { name, shown } = self.held.as_ref()?;
+        let Held { name, shown, .. } = self.held.as_ref()?;
         Some(HeldAnchors { topic: self.name.clone(), subscription: name.clone(), shown: shown.clone() })
+    }
+
+    /// Where the anchors stood when they were made, as far as that is known, by partition.
+    pub fn anchors_begun_at(&self) -> &[Option<AnchorPlace>] {
+        self.held.as_ref().map_or(&[], |held| &held.begun_at)
     }
 
     /// Looks at the anchor of a partition: `Held` where a consumer has it. One that is not there is made at the end.
@@ -142,7 +175,8 @@ impl Topic for PulsarTopic {
         let start = after.map_or(Start::Oldest, |after| Start::AfterMessage(message_id(after)));
         let hold = |held: &Held| {
             let shown = held.shown.get(partition as usize)?.clone();
-            Some(Hold { anchor: Anchor { name: held.name.clone(), is_made: true }, shown })
+            let begun_at = held.begun_at.get(partition as usize).copied().flatten();
+            Some(Hold { anchor: Anchor { name: held.name.clone(), is_made: true, begun_at }, shown })
         };
         let hold = self.held.as_ref().and_then(hold);
         Ok(Box::new(PulsarLog::open(&self.settings, &self.partition(partition)?, start, hold)?))

@@ -1,8 +1,7 @@
 //! One partition as programs write it: messages go to the thread of Pulsar, which keeps the producer's connection.
 
-use crate::client::{PartitionProducer, unreached};
+use crate::client::{OPEN_WITHIN, PartitionProducer, unreached};
 use crate::error::{Error, Result};
-use crate::partition_log::OPEN_WITHIN;
 use crate::producer::{OutgoingMessage, ProducerOptions};
 use crate::runtime;
 use crate::settings::Settings;

@@ -1,6 +1,6 @@
 //! How payloads become the JSON that columns are read from: as they are, or by the schema that they were written with.
 
-use crate::client::registered_schema;
+use crate::client::{partition_count, registered_schema};
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::{Message, Payload};
 use crate::settings::Settings;
@@ -11,11 +11,21 @@ use codec::AvroSchema;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
+use tokio::time::{Instant, sleep};
 
 /// How many versions are kept; a producer may name any.
 const KEPT_MAX: usize = 1000;
 /// How long a cluster has to say what a schema is, before it is asked again.
 const ASK_WITHIN: Duration = Duration::from_secs(20);
+/// How often it does not say that, and answers other questions, until it is given up.
+const VAIN_MAX: u32 = 3;
+/// How often it has to say that there is no such version, until that is believed: any broker is asked, and may hear later
+/// than others of one that is new.
+const DENIED: (u32, Duration) = (3, Duration::from_millis(500));
+/// For how long it is believed then.
+const BELIEVED: Duration = Duration::from_secs(60);
+/// The bytes of a version. Brokers take no notice of others after them, and answer nothing to fewer.
+const VERSION_BYTES: usize = 8;
 
 const AVRO: i32 = 4;
 /// Bytes, text and JSON, which are read as JSON.
@@ -47,61 +57,111 @@ const KINDS: [&str; 18] = [
 enum Reading {
     AsTheyAre,
     Avro(Box<AvroSchema>),
-    /// There is no such version, so that the bytes say nothing.
-    Unknown,
+    /// There was no such version when it was asked for, so that the bytes say nothing.
+    Unknown(Instant),
 }
 
 /// The schemas of a topic's messages, each looked up once.
 pub struct Schemas {
     settings: Settings,
     topic: TopicName,
+    ask_within: Duration,
     known: BTreeMap<Bytes, Reading>,
+    /// When it was last believed that there is no such version: others that are none shall not take as long.
+    denied_at: Option<Instant>,
 }
 
 impl Schemas {
     pub fn new(settings: Settings, topic: TopicName) -> Schemas {
-        Schemas { settings, topic, known: BTreeMap::new() }
+        Schemas { settings, topic, ask_within: ASK_WITHIN, known: BTreeMap::new(), denied_at: None }
     }
 
-    /// The message with a payload that is JSON, where it can be made that. Bytes that are not of their schema stay as they
-    /// are, and are no JSON. A schema of a kind that is not read is an error.
-    pub async fn readable(&mut self, mut message: Message) -> Result<Message> {
-        let (Some(version), Payload::Bytes(bytes)) = (&message.entry.schema_version, &message.payload) else {
-            return Ok(message);
-        };
-        if !self.known.contains_key(version) {
-            let reading = self.look_up(version, &message).await?;
-            if self.known.len() >= KEPT_MAX {
-                self.known.clear();
+    /// Whether the schema of a message has to be looked up before the message is readable.
+    pub fn is_unknown_to(&self, message: &Message) -> bool {
+        matches!(message.payload, Payload::Bytes(_))
+            && version_of(message).is_some_and(|version| match self.known.get(&version) {
+                Some(Reading::Unknown(since)) => since.elapsed() > BELIEVED,
+                known => known.is_none() && version.len() == VERSION_BYTES,
+            })
+    }
+
+    /// Asks for the schema of a message, for as long as the cluster is away. One that answers other questions and not this
+    /// one is an error, as is a schema of a kind that is not read.
+    pub async fn look_up(&mut self, message: &Message) -> Result<()> {
+        let Some(version) = version_of(message) else { return Ok(()) };
+        let (mut vain, mut denied) = (0, 0);
+        let is_doubted = self.denied_at.is_none_or(|at| at.elapsed() > BELIEVED);
+        let reading = loop {
+            let found = registered_schema(&self.settings, &self.topic, Some(version.clone()), self.ask_within).await;
+            let error = match found {
+                Ok(None) => {
+                    denied += 1;
+                    if denied == DENIED.0 || !is_doubted {
+                        self.denied_at = Some(Instant::now());
+                        break Reading::Unknown(Instant::now());
+                    }
+                    sleep(DENIED.1).await;
+                    continue;
+                }
+                Ok(Some(schema)) => break reading_of(&schema).map_err(|error| at(message, error))?,
+                Err(error) => error,
+            };
+            if error.kind() != ErrorKind::Unavailable {
+                return Err(at(message, error));
             }
-            self.known.insert(version.clone(), reading);
+            // The reader of the partition waits for a cluster that is away as well.
+            if partition_count(&self.settings, &self.topic, self.ask_within).await.is_ok() {
+                vain += 1;
+            }
+            if vain == VAIN_MAX {
+                let number = number_of(&version);
+                return Err(at(message, error.context(format_args!("version {number} of its schema is not told"))));
+            }
+        };
+        if self.known.len() >= KEPT_MAX {
+            self.known.clear();
         }
+        // The version is a part of its entry, which shall not stay for it.
+        self.known.insert(Bytes::copy_from_slice(&version), reading);
+        Ok(())
+    }
+
+    /// The message with a payload that is JSON, where it can be made that. Its schema was looked up, if it is one that is
+    /// asked for; bytes that are not of their schema are unreadable.
+    pub fn readable(&self, mut message: Message) -> Message {
+        let (Some(version), Payload::Bytes(bytes)) = (version_of(&message), &message.payload) else { return message };
         let unreadable = |reason: String| Payload::Unreadable { reason, bytes: bytes.clone() };
-        message.payload = match &self.known[version] {
-            Reading::AsTheyAre => return Ok(message),
-            Reading::Unknown => unreadable("the topic has no schema of its version".to_owned()),
-            Reading::Avro(schema) => match schema.to_json(bytes) {
+        message.payload = match self.known.get(&version) {
+            Some(Reading::AsTheyAre) => return message,
+            Some(Reading::Avro(schema)) => match schema.to_json(bytes) {
                 Ok(json) => Payload::Bytes(json.into()),
                 Err(error) => unreadable(error.to_string()),
             },
-        };
-        Ok(message)
-    }
-
-    async fn look_up(&self, version: &Bytes, message: &Message) -> Result<Reading> {
-        loop {
-            let found = registered_schema(&self.settings, &self.topic, Some(version.clone()), ASK_WITHIN).await;
-            match found {
-                Ok(None) => return Ok(Reading::Unknown),
-                Ok(Some(schema)) => {
-                    return reading_of(&schema).map_err(|error| error.context(format_args!("message {}", message.id)));
-                }
-                // The cluster is away, which the reader of the partition waits for as well.
-                Err(error) if error.kind() == ErrorKind::Unavailable => {}
-                Err(error) => return Err(error),
+            Some(Reading::Unknown(_)) => {
+                unreadable(format!("the topic has no version {} of its schema", number_of(&version)))
             }
-        }
+            None => unreadable(format!(
+                "the version of its schema has {} bytes, expected {VERSION_BYTES}: whoever published it wrote another",
+                version.len()
+            )),
+        };
+        message
     }
+}
+
+/// The version of a schema that a message was written with. Clients that know none leave it out, or write one of no bytes.
+fn version_of(message: &Message) -> Option<Bytes> {
+    let version = message.entry.schema_version.as_ref().filter(|version| !version.is_empty())?;
+    Some(version.slice(..version.len().min(VERSION_BYTES)))
+}
+
+/// A version as brokers number it.
+fn number_of(version: &Bytes) -> i64 {
+    version.iter().fold(0, |number, byte| number << 8 | i64::from(*byte))
+}
+
+fn at(message: &Message, error: Error) -> Error {
+    error.context(format_args!("message {}", message.id))
 }
 
 /// Refuses a topic whose newest schema is of a kind that is not read.
@@ -138,6 +198,81 @@ impl fmt::Display for Kind {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::address::Service;
+    use crate::message::EntryFacts;
+    use crate::position::{EntryId, MessageId, Position};
+    use crate::wire::frame::{FrameDecoder, encode};
+    use crate::wire::protocol::{Command, Connected, PartitionedTopicMetadataResponse};
+    use bytes::BytesMut;
+    use std::sync::Arc;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpStream};
+
+    /// A broker that answers how many partitions there are, and closes the connection of whoever asks for a schema.
+    async fn serve(mut stream: TcpStream) -> Option<()> {
+        let (mut decoder, mut part) = (FrameDecoder::default(), [0; 4096]);
+        loop {
+            while let Some(frame) = decoder.next_frame().unwrap() {
+                let answer = match frame.command {
+                    Command::Connect(_) => {
+                        Command::Connected(Connected { server_version: "scripted".into(), max_message_size: None })
+                    }
+                    Command::PartitionMetadata(question) => {
+                        Command::PartitionMetadataResponse(PartitionedTopicMetadataResponse {
+                            request_id: question.request_id,
+                            partitions: Some(0),
+                            ..Default::default()
+                        })
+                    }
+                    _ => return None,
+                };
+                let mut output = BytesMut::new();
+                encode(answer, &mut output);
+                stream.write_all(&output).await.ok()?;
+            }
+            let count = stream.read(&mut part).await.ok().filter(|count| *count > 0)?;
+            decoder.push(&part[..count]);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_cluster_that_answers_all_but_what_a_schema_is_is_given_up() {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let service = format!("pulsar://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(serve(stream));
+            }
+        });
+        let settings = Settings::new(Service::parse(&service).unwrap());
+        let mut schemas = Schemas::new(settings, TopicName::parse("plays").unwrap());
+        schemas.ask_within = Duration::from_millis(500);
+        let id = MessageId { entry: EntryId { ledger: 4, entry: 2 }, index: 0 };
+        let message = Message {
+            id,
+            position: Position::after(id),
+            knows_chunks: true,
+            payload: Payload::Bytes(Bytes::from_static(b"{}")),
+            key: None,
+            properties: Vec::new(),
+            event_time_ms: None,
+            sequence: 0,
+            index: None,
+            entry: Arc::new(EntryFacts {
+                producer_name: String::new(),
+                publish_time_ms: 0,
+                broker_time_ms: None,
+                schema_version: Some(Bytes::copy_from_slice(&3i64.to_be_bytes())),
+                is_transactional: false,
+            }),
+            given_up: Vec::new(),
+        };
+        assert!(schemas.is_unknown_to(&message));
+        let error = schemas.look_up(&message).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unavailable);
+        let expected = "message 4:2:0: version 3 of its schema is not told: gave up after 0.5 s";
+        assert!(error.to_string().starts_with(expected), "{error}");
+    }
 
     #[test]
     fn kinds_that_are_not_read_are_named() {

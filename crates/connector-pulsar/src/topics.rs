@@ -1,9 +1,8 @@
 //! The topics of a namespace.
 
-use crate::client::{PartitionProducer, chance, partition_count, unreached};
+use crate::client::{OPEN_WITHIN, PartitionProducer, chance, partition_count, unreached};
 use crate::error::{Error, ErrorKind};
 use crate::live_topic::PulsarTopic;
-use crate::partition_log::OPEN_WITHIN;
 use crate::producer::{Guarantee, ProducerOptions};
 use crate::runtime;
 use crate::schemas;

@@ -49,7 +49,7 @@ pub use checkpoint::{
     StoredPieces,
 };
 pub use clock::{Clock, ManualClock};
-pub use codec::{Decode, Decoded, Encode};
+pub use codec::{Decode, Decoded, Encode, decode_messages};
 pub use coordinator::{
     Barrier, CheckpointPurpose, Command, Coordinator, CoordinatorAction, CoordinatorEvent, CoordinatorState, StageId,
 };

@@ -23,6 +23,8 @@ pub struct Message {
     pub key: Option<Vec<u8>>,
     /// The undecoded row.
     pub payload: Vec<u8>,
+    /// Why the payload is no row, where that is known before it is decoded: its bytes are not what was said of them.
+    pub unreadable: Option<String>,
 }
 
 /// The end of a partition and the time up to which everything before that end is all there is, both taken at once.

@@ -6,7 +6,7 @@
 use crate::open::Project;
 use crate::topic_place::{AnchorNames, TopicPlace};
 use crate::topics::Topics;
-use connector_pulsar::{AnchorAnswer, AnchorFacts, HeldAnchors, PulsarTopic};
+use connector_pulsar::{AnchorAnswer, AnchorFacts, AnchorPlace, AnchorsBegin, HeldAnchors, PulsarTopic};
 use dataflow::{Error, Result, Topic};
 use seam::StreamInput;
 use serde::{Deserialize, Serialize};
@@ -68,6 +68,9 @@ struct Recorded {
     subscription: String,
     /// On how many partitions.
     partitions: u32,
+    /// Where each of them stood then: its ledger, and the entry before it, -1 where that is none; as far as is known.
+    #[serde(default)]
+    begun_at: Vec<Option<(i64, i64)>>,
 }
 
 /// What somebody has made.
@@ -114,35 +117,38 @@ impl Record {
         Ok(())
     }
 
-    /// How many partitions of a topic have an anchor of this name.
-    fn made(&self, topic: &PulsarTopic, subscription: &str) -> u32 {
+    /// The partitions of a topic that have an anchor of this name, and where that stood when it was made.
+    fn made(&self, topic: &PulsarTopic, subscription: &str) -> Vec<Option<AnchorPlace>> {
         let is_it =
             |made: &&Recorded| made.subscription == subscription && made.full_name == topic.full_name().as_str();
-        self.anchors.iter().find(is_it).map_or(0, |made| made.partitions)
+        let Some(made) = self.anchors.iter().find(is_it) else { return Vec::new() };
+        let place = |(ledger, entry)| AnchorPlace::new(ledger, entry);
+        let begun_at = |partition: u32| made.begun_at.get(partition as usize).copied().flatten().map(place);
+        (0..made.partitions).map(begun_at).collect()
     }
 
     fn set(&mut self, topic: &PulsarTopic, subscription: &str) {
         let (name, full_name) = (topic.name().to_owned(), topic.full_name().to_string());
         self.anchors.retain(|made| made.subscription != subscription || made.full_name != full_name);
         let (subscription, partitions) = (subscription.to_owned(), topic.partitions());
-        self.anchors.push(Recorded { topic: name, full_name, subscription, partitions });
+        let begun_at = topic.anchors_begun_at().iter().map(|place| place.map(AnchorPlace::numbers)).collect();
+        self.anchors.push(Recorded { topic: name, full_name, subscription, partitions, begun_at });
     }
 }
 
 impl Project {
-    /// Has the cluster keep what a job has not read of its topics from now on: before this nothing of them is read. `anew`
-    /// where the job does not go on from its last checkpoint, and may need what it let go of.
+    /// Has the cluster keep what a job has not read of its topics from now on: before this nothing of them is read.
     pub(crate) fn hold_topics(
         &self,
         job: Option<&str>,
         inputs: &mut [StreamInput],
-        anew: bool,
+        begin: AnchorsBegin,
     ) -> Result<Vec<HeldAnchors>> {
         let of = AnchorsOf::Job(job);
         let mut wanted = Vec::new();
         for input in inputs.iter_mut() {
             if let Some(live) = &mut input.live
-                && let Some(topic) = self.hold_topic(of, &input.spec.name, live.topic.name(), anew)?
+                && let Some(topic) = self.hold_topic(of, &input.spec.name, live.topic.name(), begin)?
             {
                 wanted.extend(topic.anchors());
                 live.topic = topic;
@@ -159,7 +165,7 @@ impl Project {
         of: AnchorsOf,
         stream: &str,
         topic: &str,
-        anew: bool,
+        begin: AnchorsBegin,
     ) -> Result<Option<Arc<PulsarTopic>>> {
         let (Topics::Pulsar(topics), Some(subscription)) = (self.topics()?, self.subscription(of, stream)) else {
             return Ok(None);
@@ -167,8 +173,8 @@ impl Project {
         let Some(found) = topics.topic(topic)? else { return Ok(None) };
         let mut record = Record::read(self.record_path(of))?;
         let made = record.made(&found, &subscription);
-        let held = found.held_by(&subscription, made, anew)?;
-        if made != held.partitions() {
+        let held = found.held_by(&subscription, &made, begin)?;
+        if made != held.anchors_begun_at() {
             record.set(&held, &subscription);
             record.write()?;
         }
@@ -242,8 +248,13 @@ impl Project {
     fn subscription(&self, of: AnchorsOf, stream: &str) -> Option<String> {
         let TopicPlace::Pulsar(place) = self.topic_place() else { return None };
         let (None, AnchorNames::With(prefix)) = (self.person(), &place.anchors) else { return None };
-        let (project, environment, whose) = (self.name(), self.environment_name(), file_stem(of));
-        Some(readable(&format!("{prefix}-{project}-{environment}-{whose}-{stream}")))
+        let whose = match of {
+            AnchorsOf::Job(None) => vec!["project"],
+            AnchorsOf::Job(Some(job)) => vec!["job", job],
+            AnchorsOf::Archive => vec!["archive"],
+        };
+        let parts = [&[prefix.as_str(), self.name(), self.environment_name()], &whose[..], &[stream]].concat();
+        Some(readable(&parts))
     }
 
     fn record_path(&self, of: AnchorsOf) -> PathBuf {
@@ -261,15 +272,17 @@ fn file_stem(of: AnchorsOf) -> String {
     }
 }
 
-/// A name that clusters, their files and their addresses take; one that had other letters has a number that tells it from
-/// others.
-fn readable(name: &str) -> String {
-    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '_' | '-' | '.');
-    if name.chars().all(is_plain) {
-        return name.to_owned();
+/// A name of these parts that clusters, their files and their addresses take. Where one of them has other letters, or the
+/// one between parts, the name has a number that tells it from others.
+fn readable(parts: &[&str]) -> String {
+    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '_' | '.');
+    let name = parts.join("-");
+    if parts.iter().all(|part| part.chars().all(is_plain)) {
+        return name;
     }
-    let plain: String = name.chars().map(|letter| if is_plain(letter) { letter } else { '_' }).collect();
-    format!("{plain}-{:08x}", xxhash_rust::xxh3::xxh3_64(name.as_bytes()) as u32)
+    let plain: String =
+        name.chars().map(|letter| if is_plain(letter) || letter == '-' { letter } else { '_' }).collect();
+    format!("{plain}-{:08x}", xxhash_rust::xxh3::xxh3_64(parts.join("\n").as_bytes()) as u32)
 }
 
 /// Deletes an anchor on all partitions; gives the first one that a consumer holds.
@@ -306,9 +319,12 @@ mod tests {
 
     #[test]
     fn names_of_subscriptions_are_plain_and_differ() {
-        assert_eq!(readable("riverrun-a_b-prod-job-x-plays"), "riverrun-a_b-prod-job-x-plays");
-        let [one, other] = ["riverrun-a-plays x", "riverrun-a-plays/x"].map(readable);
+        assert_eq!(readable(&["riverrun", "a_b", "prod", "job", "x", "plays"]), "riverrun-a_b-prod-job-x-plays");
+        let [one, other] = ["plays x", "plays/x"].map(|stream| readable(&["riverrun", "a", stream]));
         assert!(one.starts_with("riverrun-a-plays_x-") && one != other, "{one} {other}");
+        // Parts that are cut elsewhere are others.
+        let [one, other] = [["a", "b-s"], ["a-b", "s"]].map(|parts| readable(&parts));
+        assert!(one.starts_with("a-b-s-") && other.starts_with("a-b-s-") && one != other, "{one} {other}");
     }
 
     #[test]
@@ -322,11 +338,13 @@ mod tests {
             full_name: "persistent://a/b/plays".to_owned(),
             subscription: "s".to_owned(),
             partitions: 3,
+            begun_at: vec![None, Some((7, -1))],
         };
         record.anchors.push(made);
         record.write().unwrap();
         let read = Record::read(path.clone()).unwrap();
         assert_eq!((read.anchors.len(), read.anchors[0].partitions), (1, 3));
+        assert_eq!(read.anchors[0].begun_at, [None, Some((7, -1))]);
         Record { anchors: Vec::new(), ..read }.write().unwrap();
         assert!(!path.exists());
         for (text, expected) in

@@ -12,6 +12,7 @@ use crate::failure::Failure;
 use crate::open::Project;
 use crate::stream_input::{decoder, stream_spec};
 use connector_iceberg::{TableClaim, TableOptions, TableWriter};
+use connector_pulsar::AnchorsBegin;
 use dataflow::{Error, ErrorKind, Position, ProcessingTime, Result, Topic};
 use seam::{
     Archiver, CLOCK_PROPERTY, FRONTIER_PROPERTY, Frontier, archive_schema, check_clock_property, clock_property,
@@ -316,7 +317,8 @@ impl StreamArchive {
         let at = at.map_err(|error| error.context(format!("table {table}")))?;
         let to = end.map(|end| (0..topic.partitions()).map(|partition| end.get(&partition).copied()).collect());
         let is_new = at.as_ref().is_none_or(|at| at.partitions.iter().all(Option::is_none));
-        let held = project.hold_topic(AnchorsOf::Archive, &stream.name, name, is_new)?;
+        let begin = if is_new { AnchorsBegin::Anew } else { AnchorsBegin::WhereTheyStand };
+        let held = project.hold_topic(AnchorsOf::Archive, &stream.name, name, begin)?;
         let topic = held.map_or(topic, |held| held as Arc<dyn Topic>);
         let archiver = Archiver::new(spec, topic.as_ref(), decoder(stream, name)?, at, to)?;
         Ok(StreamArchive {

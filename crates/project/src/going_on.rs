@@ -6,6 +6,7 @@ use crate::output::{Begin, Claims, go_on_with_table};
 use crate::savepoints::{SavedCheckpoints, SavepointRequests};
 use crate::takeover::Takeover;
 use checkpoint::{Checkpoints, JobFacts, JobPlan, Manifest, OutputCut, Savepoint};
+use connector_pulsar::AnchorsBegin;
 use dataflow::{CheckpointStore, CoordinatorState, Error, EventTime, Output, OutputState, RestoredJob, Result};
 use seam::has_read_nothing;
 use sql::OutputSpec;
@@ -69,9 +70,13 @@ impl GoingOn {
         Ok(())
     }
 
-    /// Whether the job reads its topics from elsewhere than where its last checkpoint has come to.
-    pub fn begins_anew(&self) -> bool {
-        self.last.is_none() || self.takeover.is_some() || self.savepoint.is_some()
+    /// Where the job begins to read its topics.
+    pub fn anchors_begin(&self) -> AnchorsBegin {
+        match (&self.last, &self.takeover, &self.savepoint) {
+            (None, ..) | (_, Some(_), _) => AnchorsBegin::Anew,
+            (Some(_), None, Some(_)) => AnchorsBegin::Earlier,
+            (Some(_), None, None) => AnchorsBegin::WhereTheyStand,
+        }
     }
 
     /// What people should know of the checkpoints while the job runs; given once.

@@ -250,7 +250,7 @@ impl Project {
     ) -> Result<Wired, Failure> {
         // Before anything of topics or histories is read.
         let anchors = match &going_on {
-            Some(going_on) => self.hold_topics(options.job.as_deref(), &mut inputs, going_on.begins_anew())?,
+            Some(going_on) => self.hold_topics(options.job.as_deref(), &mut inputs, going_on.anchors_begin())?,
             None => Vec::new(),
         };
         let last = going_on.as_ref().and_then(|going_on| going_on.last.clone());

@@ -135,13 +135,18 @@ fn line(row: &TailRow, json: bool) -> String {
             false => serde_json::Value::String(payload.into_owned()).to_string(),
         };
         let arrival = row.message.arrival.to_string();
-        let about = serde_json::json!({
+        let mut about = serde_json::json!({
             "position": position, "arrival": arrival, "epoch": producer.and_then(|producer| producer.1),
             "producer": producer.map(|producer| producer.0.clone()),
         });
+        if let (Some(reason), Some(about)) = (&row.message.unreadable, about.as_object_mut()) {
+            about.insert("unreadable".to_owned(), reason.clone().into());
+        }
         format!("{},\"payload\":{payload}}}", about.to_string().trim_end_matches('}'))
     } else {
         let epoch = producer.and_then(|(_, epoch)| *epoch).map_or(String::new(), |epoch| format!("  epoch {epoch}"));
-        format!("{}  {position}{epoch}  {payload}", row.message.arrival)
+        let unreadable =
+            row.message.unreadable.as_ref().map_or(String::new(), |reason| format!("  unreadable: {reason}"));
+        format!("{}  {position}{epoch}{unreadable}  {payload}", row.message.arrival)
     }
 }

@@ -39,6 +39,7 @@ impl Stop {
                 if asked.swap(signal, Ordering::Relaxed) != 0 || IS_DONE.load(Ordering::Relaxed) {
                     std::process::exit(code(signal).into());
                 }
+                project::end_waits();
                 // Before anything is said: a write that waits holds up what is said too. Without the thread a second
                 // signal ends it.
                 let _ = std::thread::Builder::new().spawn(move || end_when_blocked(signal));
@@ -60,6 +61,7 @@ impl Stop {
     /// Asks for it, as `riverrun stop` does.
     pub fn ask(&self) {
         if self.0.compare_exchange(0, BY_COMMAND, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+            project::end_waits();
             print::note(format_args!("`riverrun stop`: finishing what was read; Ctrl-C ends at once"));
         }
     }

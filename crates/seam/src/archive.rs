@@ -10,7 +10,8 @@ use arrow::array::{
 use arrow::compute::{concat_batches, take};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use dataflow::{
-    Decode, ERROR_COLUMN, Error, Message, PartitionLog, Position, Quiet, RAW_COLUMN, Result, Topic, read_what_is_there,
+    Decode, ERROR_COLUMN, Error, Message, PartitionLog, Position, Quiet, RAW_COLUMN, Result, Topic, decode_messages,
+    read_what_is_there,
 };
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -206,8 +207,7 @@ impl Archiver {
 
     /// The rows of messages of one partition; moves its clock and the frontier on.
     fn rows_of(&mut self, index: usize, messages: &[Message]) -> Result<RecordBatch> {
-        let payloads: Vec<&[u8]> = messages.iter().map(|message| message.payload.as_slice()).collect();
-        let decoded = self.decode.decode(&payloads)?;
+        let decoded = decode_messages(self.decode.as_ref(), messages)?;
         let events = instants(decoded.rows.column(self.spec.time_column))?;
         let clock = &mut self.partitions[index].clock;
         let (mut rows, mut clocks, mut raw, mut errors) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());

@@ -9,6 +9,7 @@ use crate::unreleased::OutRows;
 use crate::{Live, StreamSpec, StreamStats};
 use dataflow::{
     BadRowPolicy, Batch, Error, EventTime, Fates, Message, Port, ProcessingTime, Result, Span, Split, SplitState,
+    decode_messages,
 };
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -151,7 +152,7 @@ impl LiveReader {
         for _ in 0..TIMELESS_LOOKS {
             let partition = &mut self.partitions[turn];
             let Some(first) = partition.look()? else { return Ok(None) };
-            let decoded = self.live.decode.decode(&[first.payload.as_slice()])?;
+            let decoded = decode_messages(self.live.decode.as_ref(), std::slice::from_ref(first))?;
             let has_time = decoded.bad.is_empty()
                 && event_time(&instants(decoded.rows.column(self.spec.time_column))?, 0)
                     .is_some_and(|event| !is_nonsense(event, first.arrival));
@@ -277,8 +278,7 @@ impl LiveReader {
     /// Decodes messages of one partition and places their rows.
     fn place(&mut self, turn: usize, messages: &[Message], bounds: LiveBounds) -> Result<Batch> {
         let partition = &mut self.partitions[turn];
-        let payloads: Vec<&[u8]> = messages.iter().map(|message| message.payload.as_slice()).collect();
-        let decoded = self.live.decode.decode(&payloads)?;
+        let decoded = decode_messages(self.live.decode.as_ref(), messages)?;
         let events = instants(decoded.rows.column(self.spec.time_column))?;
         let mut rows = Rows::new(&self.spec, &self.stats, decoded.rows.num_rows());
         let (mut bad, mut row, index) = (decoded.bad.iter().peekable(), 0, partition.index);

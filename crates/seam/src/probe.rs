@@ -8,7 +8,7 @@ use crate::placing::{event_time, instants};
 use crate::position::{ClockPosition, LastMessage, PartitionPosition};
 use crate::unreleased::OutRows;
 use crate::{Live, StreamSpec};
-use dataflow::{Error, ErrorKind, EventTime, Position, Result, Split, Topic, read_what_is_there};
+use dataflow::{Error, ErrorKind, EventTime, Position, Result, Split, Topic, decode_messages, read_what_is_there};
 use std::collections::BTreeMap;
 
 /// How many messages are read at once to find the first one that moves a partition's clock.
@@ -168,8 +168,7 @@ fn first_clock(
         if messages.is_empty() {
             return Ok(None);
         }
-        let payloads: Vec<&[u8]> = messages.iter().map(|message| message.payload.as_slice()).collect();
-        let decoded = live.decode.decode(&payloads)?;
+        let decoded = decode_messages(live.decode.as_ref(), &messages)?;
         let events = instants(decoded.rows.column(spec.time_column))?;
         let mut bad = decoded.bad.iter().map(|(index, _)| *index).peekable();
         let mut row = 0;

@@ -47,6 +47,7 @@ pub(super) enum Type {
         per: i64,
     },
     /// A number with so many digits after its point; in so many bytes, where their number is fixed.
+    /// There may be more digits than a decimal of ours can have.
     Decimal {
         scale: u32,
         fixed: Option<usize>,
@@ -126,7 +127,7 @@ impl Parser {
             "fixed" => {
                 let size = object.get("size").and_then(Value::as_u64).and_then(|size| usize::try_from(size).ok());
                 let size = size.ok_or_else(|| wrong("a fixed has no \"size\""))?;
-                let of = decimal(object, Some(size))?.unwrap_or(Type::Fixed(size));
+                let of = decimal(object, Some(size)).unwrap_or(Type::Fixed(size));
                 self.add_named(of, object, namespace)
             }
             "array" => {
@@ -137,7 +138,7 @@ impl Parser {
                 let of = self.type_of(object.get("values").unwrap_or(&Value::Null), namespace)?;
                 self.add(Type::Map(of))
             }
-            name => match logical(name, object)? {
+            name => match logical(name, object) {
                 Some(of) => self.add(of),
                 None => self.by_name(name, namespace),
             },
@@ -192,27 +193,24 @@ fn primitive(name: &str) -> Option<Type> {
 }
 
 /// A type that says what its value means. One that is not known, or does not fit, is the type without that.
-fn logical(name: &str, object: &Map<String, Value>) -> Result<Option<Type>> {
+fn logical(name: &str, object: &Map<String, Value>) -> Option<Type> {
     let logical = object.get("logicalType").and_then(Value::as_str).unwrap_or_default();
-    Ok(match (name, logical.strip_prefix("local-").unwrap_or(logical)) {
+    match (name, logical.strip_prefix("local-").unwrap_or(logical)) {
         ("int", "date") => Some(Type::Date),
         ("int", "time-millis") => Some(Type::Time(1000)),
         ("long", "time-micros") => Some(Type::Time(1)),
         ("long", "timestamp-millis") => Some(Type::Instant { micros: 1000, per: 1 }),
         ("long", "timestamp-micros") => Some(Type::Instant { micros: 1, per: 1 }),
         ("long", "timestamp-nanos") => Some(Type::Instant { micros: 1, per: 1000 }),
-        ("bytes", "decimal") => decimal(object, None)?,
+        ("bytes", "decimal") => decimal(object, None),
         _ => None,
-    })
+    }
 }
 
-fn decimal(object: &Map<String, Value>, fixed: Option<usize>) -> Result<Option<Type>> {
-    if object.get("logicalType").and_then(Value::as_str) != Some("decimal") || fixed.is_some_and(|size| size > 16) {
-        return Ok(None);
+fn decimal(object: &Map<String, Value>, fixed: Option<usize>) -> Option<Type> {
+    if object.get("logicalType").and_then(Value::as_str) != Some("decimal") {
+        return None;
     }
-    let scale = object.get("scale").map_or(Some(0), Value::as_u64).and_then(|scale| u32::try_from(scale).ok());
-    match scale.filter(|scale| *scale <= 38) {
-        Some(scale) => Ok(Some(Type::Decimal { scale, fixed })),
-        None => Err(wrong("a decimal has no scale from 0 to 38")),
-    }
+    let scale = object.get("scale").map_or(Some(0), Value::as_u64)?;
+    Some(Type::Decimal { scale: u32::try_from(scale).unwrap_or(u32::MAX), fixed })
 }

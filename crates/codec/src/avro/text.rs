@@ -8,19 +8,27 @@ use values::calendar;
 
 /// The largest text of a message.
 const TEXT_BYTES_MAX: usize = 64 << 20;
+/// The largest text of a message of no bytes, and how much more each byte may give: names of fields, and items that take
+/// no bytes, are text all the same, and few bytes shall not cost the time of many.
+const TEXT_BYTES_BESIDE: usize = 1 << 20;
+const TEXT_BYTES_OF_ONE: usize = 1 << 10;
 /// How deep values may lie in each other; as deep as JSON may.
 const DEPTH_MAX: usize = 100;
+/// The most digits after the point of a decimal.
+const SCALE_MAX: u32 = 38;
 
 impl AvroSchema {
     /// A message as a JSON object: a field per field of the record, in its sequence.
     ///
     /// A union is the value of its branch, an enum its symbol. Instants, dates, times and decimals are texts that CAST reads,
-    /// as are NaN and the infinities; bytes are text where they are UTF-8, else with `\xff` for what is no ASCII. An error
-    /// of kind `Data` says what is wrong with the bytes, whatever they are: at most 64 MiB of text come out, and no more
-    /// memory is taken than that.
+    /// as are NaN and the infinities; bytes are text where they are UTF-8, else with `\xff` for what is no ASCII. An instant,
+    /// a date, a time or a decimal that has no such text is one that no CAST reads: where no column wants it, the message
+    /// is none the worse. An error of kind `Data` says what is wrong with the bytes, whatever they are: at most 1 MiB and
+    /// 1,024 times their number come out as text, never more than 64 MiB, and no more memory is taken than that.
     pub fn to_json(&self, payload: &[u8]) -> Result<Vec<u8>> {
-        let mut reader =
-            Reader { schema: self, rest: payload, out: Vec::with_capacity(2 * payload.len().min(1 << 20)) };
+        let text_max = TEXT_BYTES_MAX.min(TEXT_BYTES_BESIDE + payload.len().saturating_mul(TEXT_BYTES_OF_ONE));
+        let out = Vec::with_capacity(2 * payload.len().min(1 << 20));
+        let mut reader = Reader { schema: self, rest: payload, out, text_max };
         let put = reader.put(self.root, 0);
         let whole = put.and_then(|()| match reader.rest.len() {
             0 => Ok(()),
@@ -38,6 +46,7 @@ struct Reader<'a> {
     schema: &'a AvroSchema,
     rest: &'a [u8],
     out: Vec<u8>,
+    text_max: usize,
 }
 
 impl<'a> Reader<'a> {
@@ -45,8 +54,8 @@ impl<'a> Reader<'a> {
         if depth > DEPTH_MAX {
             return Err(format!("it is nested more than {DEPTH_MAX} deep"));
         }
-        if self.out.len() > TEXT_BYTES_MAX {
-            return Err(format!("it is more than {TEXT_BYTES_MAX} bytes of text"));
+        if self.out.len() > self.text_max {
+            return Err(format!("it is more than {} bytes of text", self.text_max));
         }
         let schema = self.schema;
         match &schema.types[of] {
@@ -106,7 +115,7 @@ impl<'a> Reader<'a> {
                     Some(size) => self.take(*size)?,
                     None => self.bytes()?,
                 };
-                self.put_decimal(bytes, *scale)?;
+                self.put_decimal(bytes, *scale);
             }
         }
         Ok(())
@@ -156,26 +165,33 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
+    /// A text that CAST reads; of a value that has none, one that no CAST reads.
     fn put_time(&mut self, of: usize) -> Step {
         let schema = self.schema;
         self.out.push(b'"');
         match schema.types[of] {
             Type::Date => {
                 let day = i64::from(self.int()?);
-                let day = calendar::day(day).ok_or_else(|| format!("day {day} is no date"))?;
-                self.put_display(calendar::write_date(day.into()));
+                match calendar::day(day) {
+                    Some(day) => self.put_display(calendar::write_date(day.into())),
+                    None => self.put_display(format_args!("day {day} is no date")),
+                }
             }
             Type::Time(unit) => {
                 let value = if unit == 1 { self.long()? } else { i64::from(self.int()?) };
                 let micros = value.checked_mul(unit).filter(|micros| (0..calendar::DAY).contains(micros));
-                let micros = micros.ok_or_else(|| format!("{value} is no time of a day"))?;
-                self.put_display(calendar::write_time(micros));
+                match micros {
+                    Some(micros) => self.put_display(calendar::write_time(micros)),
+                    None => self.put_display(format_args!("{value} is no time of a day")),
+                }
             }
             Type::Instant { micros, per } => {
                 let value = self.long()?;
                 let instant = value.checked_mul(micros).map(|value| value.div_euclid(per));
-                let instant = instant.and_then(calendar::timestamp).ok_or_else(|| format!("{value} is no instant"))?;
-                calendar::put_instant(&mut self.out, instant);
+                match instant.and_then(calendar::timestamp) {
+                    Some(instant) => calendar::put_instant(&mut self.out, instant),
+                    None => self.put_display(format_args!("{value} is no instant")),
+                }
             }
             _ => return Err("it is no time".to_owned()),
         }
@@ -183,11 +199,16 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    fn put_decimal(&mut self, bytes: &[u8], scale: u32) -> Step {
-        if bytes.len() > 16 {
-            return Err(format!("a decimal has {} bytes, and at most 16 are read", bytes.len()));
-        }
+    /// The same of a decimal: one that is too large is its bytes.
+    fn put_decimal(&mut self, bytes: &[u8], scale: u32) {
         let fill = if bytes.first().is_some_and(|first| *first > 127) { 0xff } else { 0 };
+        let bytes = without_fill(bytes, fill);
+        if bytes.len() > 16 || scale > SCALE_MAX {
+            self.out.extend_from_slice(b"\"0x");
+            bytes.iter().for_each(|byte| self.out.extend(hexadecimal(*byte)));
+            self.out.push(b'"');
+            return;
+        }
         let mut whole = [fill; 16];
         whole[16 - bytes.len()..].copy_from_slice(bytes);
         let unscaled = i128::from_be_bytes(whole);
@@ -196,7 +217,6 @@ impl<'a> Reader<'a> {
         let (integer, fraction) = digits.split_at(digits.len() - scale as usize);
         let point = if scale == 0 { "" } else { "." };
         self.put_display(format_args!("\"{sign}{integer}{point}{fraction}\""));
-        Ok(())
     }
 
     fn put_bytes(&mut self, bytes: &[u8]) -> Step {
@@ -204,11 +224,16 @@ impl<'a> Reader<'a> {
             Ok(text) => self.put_string(text),
             Err(_) => {
                 // An escape is four times as long as its byte at most, and the payload is bounded.
-                let escape = |byte: &u8| match byte.is_ascii() {
-                    true => char::from(*byte).to_string(),
-                    false => format!("\\x{byte:02x}"),
-                };
-                self.put_string(&bytes.iter().map(escape).collect::<String>())
+                let mut text = String::with_capacity(bytes.len());
+                for byte in bytes {
+                    if byte.is_ascii() {
+                        text.push(char::from(*byte));
+                    } else {
+                        text.push_str("\\x");
+                        text.extend(hexadecimal(*byte).map(char::from));
+                    }
+                }
+                self.put_string(&text)
             }
         }
     }
@@ -272,6 +297,21 @@ impl<'a> Reader<'a> {
     }
 }
 
+fn hexadecimal(byte: u8) -> [u8; 2] {
+    [byte >> 4, byte & 15].map(|digit| if digit < 10 { b'0' + digit } else { b'a' + digit - 10 })
+}
+
+/// The bytes of a number without those before it that say no more than its sign.
+fn without_fill(mut bytes: &[u8], fill: u8) -> &[u8] {
+    while let [first, rest @ ..] = bytes
+        && *first == fill
+        && rest.first().is_some_and(|next| next & 128 == fill & 128)
+    {
+        bytes = rest;
+    }
+    bytes
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -318,6 +358,36 @@ mod tests {
     }
 
     #[test]
+    fn values_that_have_no_text_are_one_that_no_cast_reads() {
+        let one = |of: &str, payload: &[u8]| json(&schema(&format!(r#"{{"name":"f","type":{of}}}"#)), payload);
+        let greatest = [0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1];
+        let (wide, wide_fixed) = (
+            r#"{"type":"bytes","logicalType":"decimal","precision":60,"scale":2}"#,
+            r#"{"type":"fixed","name":"x","size":17,"logicalType":"decimal","precision":40,"scale":0}"#,
+        );
+        let long = |first: &[u8], value: u8| [&[34], first, &[value; 16][..]].concat();
+        for (of, payload, expected) in [
+            (r#"{"type":"long","logicalType":"timestamp-millis"}"#, &greatest[..], "9223372036854775807 is no instant"),
+            (r#"{"type":"long","logicalType":"timestamp-micros"}"#, &greatest, "9223372036854775807 is no instant"),
+            (r#"{"type":"int","logicalType":"date"}"#, &[0xfe, 0xff, 0xff, 0xff, 0xf], "day 2147483647 is no date"),
+            (
+                r#"{"type":"int","logicalType":"time-millis"}"#,
+                &[0x80, 0xb8, 0xb2, 0x52],
+                "86400000 is no time of a day",
+            ),
+            (wide, &long(&[1], 0x31), "0x0131313131313131313131313131313131"),
+            (wide, &[38, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 5], "0.05"),
+            (wide, &long(&[0xff], 0xff), "-0.01"),
+            (wide, &[0], "0.00"),
+            (wide_fixed, &[0xff; 17], "-1"),
+            (wide_fixed, &[0x31; 17], "0x3131313131313131313131313131313131"),
+            (r#"{"type":"bytes","logicalType":"decimal","precision":60,"scale":39}"#, b"\x021", "0x31"),
+        ] {
+            assert_eq!(one(of, payload), format!("{{\"f\":\"{expected}\"}}"), "{of}");
+        }
+    }
+
+    #[test]
     fn a_record_may_have_itself_and_names_of_its_namespace() {
         let list = schema(r#"{"name":"v","type":"int"},{"name":"next","type":["null","r"]}"#);
         assert_eq!(json(&list, &[2, 2, 4, 0]), r#"{"v":1,"next":{"v":2,"next":null}}"#);
@@ -335,7 +405,16 @@ mod tests {
         // A few bytes that ask for 2^62 items of no bytes.
         let endless = [0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f];
         let error = nothing.to_json(&endless).unwrap_err().to_string();
-        assert!(error.contains("more than 67108864 bytes of text"), "{error}");
+        assert!(error.contains("more than 1057792 bytes of text"), "{error}");
+        // Records in each other that take no bytes are twice as many with each.
+        let mut records = r#""null""#.to_owned();
+        for name in 0..30 {
+            let (first, second) = (records, if name == 0 { "null".to_owned() } else { format!("n.r{}", name - 1) });
+            let fields = format!(r#"[{{"name":"a","type":{first}}},{{"name":"b","type":"{second}"}}]"#);
+            records = format!(r#"{{"type":"record","name":"r{name}","fields":{fields}}}"#);
+        }
+        let error = schema(&format!(r#"{{"name":"f","type":{records}}}"#)).to_json(&[]).unwrap_err().to_string();
+        assert!(error.contains("more than 1048576 bytes of text"), "{error}");
         let text = schema(r#"{"name":"f","type":"string"}"#);
         for (payload, expected) in [
             (&[0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f][..], "it is cut off"),

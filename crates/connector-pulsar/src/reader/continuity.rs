@@ -1,5 +1,6 @@
 //! Notices entries that are missing.
 
+use crate::anchor::{ADVICE_UNREAD, AnchorPlace};
 use crate::error::{Error, Result};
 use crate::position::EntryId;
 
@@ -10,6 +11,8 @@ pub enum Expectation {
     Oldest,
     /// The first message that the partition ever had.
     Beginning,
+    /// The same, where an anchor that kept what there is has moved from one place to another although nothing was read.
+    FirstEver(AnchorPlace, AnchorPlace),
     /// This very entry: the broker takes away from the front alone, so if it is there, all after it are.
     Exactly(EntryId),
     /// This entry or a later one.
@@ -81,6 +84,14 @@ impl Continuity {
             }
             Expectation::Beginning => match index {
                 Some(index) if index.saturating_add(1) != u64::from(messages) => Err(gone("the first of the topic")),
+                _ => Ok(()),
+            },
+            Expectation::FirstEver(from, to) => match index {
+                Some(index) if index.saturating_add(1) != u64::from(messages) => Err(Error::lost(format!(
+                    "the oldest entry is {id}, which is not the first that the partition ever had, and its anchor has moved \
+                     from {from} to {to}, though nothing was read: messages between may have been taken away; \
+                     {ADVICE_UNREAD}"
+                ))),
                 _ => Ok(()),
             },
             Expectation::Between(_, needed) if id > needed => Err(gone(&format!("{needed} or one before it"))),

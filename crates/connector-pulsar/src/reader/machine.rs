@@ -42,7 +42,7 @@ enum Phase {
     Detached,
     Watching(RequestId),
     FindingEnd(RequestId),
-    /// How much would have to be read again to know all chunks before the place, where the partition ends at this.
+    /// How much lies after the anchor, where the partition ends at this.
     Counting(Option<MessageId>),
     Subscribing(RequestId),
     Reading,
@@ -276,7 +276,7 @@ impl ReaderMachine {
             }
             (Phase::Counting(end), Command::ConsumerStatsResponse(answer)) => {
                 self.watch.take_facts(request, &answer);
-                self.begins_at = self.watch.begins_at();
+                self.begins_at = self.place().and_then(|place| self.watch.begins_at(place));
                 self.subscribe(end, now)
             }
             (Phase::Subscribing(asked), Command::Success(_)) if asked == request => {
@@ -316,7 +316,9 @@ impl ReaderMachine {
             self.link.fail(error, now);
             return Ok(());
         }
-        Err(if matches!(phase, Phase::Watching(_)) { self.watch.refused(error) } else { error })
+        // A topic that is not there refuses everybody.
+        let is_of_anchor = matches!(phase, Phase::Watching(_)) && code != ServerError::TopicNotFound as i32;
+        Err(if is_of_anchor { self.watch.refused(error) } else { error })
     }
 
     /// Opens the consumer that gets messages, now that the partition's end is known.
@@ -369,8 +371,11 @@ impl ReaderMachine {
     /// What has to come first, where to begin for that, and whether all messages that end after that begin after it.
     fn beginning(&self) -> (Expectation, MessageIdData, bool) {
         let Some(place) = self.place() else {
-            let is_first = self.options.start == Start::Beginning;
-            let expectation = if is_first { Expectation::Beginning } else { Expectation::Oldest };
+            let expectation = match (self.options.start, self.watch.moved_from()) {
+                (Start::Beginning, _) => Expectation::Beginning,
+                (Start::Oldest, Some((from, to))) => Expectation::FirstEver(from, to),
+                _ => Expectation::Oldest,
+            };
             return (expectation, watch::BEFORE_ALL, true);
         };
         let knows = self.knows_chunks;

@@ -22,8 +22,9 @@ const LATEST: i32 = 0;
 const EARLIEST: i32 = 1;
 const CUMULATIVE: i32 = 1;
 
-/// How many entries are read again at most to know which messages in chunks are not whole.
-const AGAIN_MAX: u64 = 20_000;
+/// How many entries may lie after an anchor in another ledger for all to be read again, to know which messages in chunks
+/// are not whole.
+const AGAIN_MAX: u64 = 200_000;
 
 /// The place before all others.
 pub const BEFORE_ALL: MessageIdData =
@@ -145,10 +146,20 @@ impl Watch {
         self.anchor.is_some()
     }
 
-    /// Where to begin to see all that the anchor keeps, unless that is much.
-    pub fn begins_at(&self) -> Option<EntryId> {
-        let stands_at = self.facts.stands_at.filter(|_| self.facts.backlog.is_some_and(|backlog| backlog <= AGAIN_MAX));
-        stands_at.and_then(AnchorPlace::entry)
+    /// Where to begin to see all that the anchor keeps before a place, unless that may be very much. Once the place is
+    /// passed, the anchor moves there. In a ledger there is never much, and how much lies in others is not told, but how
+    /// much there is together with what lies after the place.
+    pub fn begins_at(&self, place: EntryId) -> Option<EntryId> {
+        let begins_at = self.facts.stands_at.and_then(AnchorPlace::entry)?;
+        let is_little = self.facts.backlog.is_some_and(|backlog| backlog <= AGAIN_MAX);
+        (is_little || begins_at.ledger == place.ledger).then_some(begins_at)
+    }
+
+    /// Where the anchor was when it was made and where it is, if these are two places: brokers move it over ledgers that
+    /// were empty, and one that was deleted and made again stands elsewhere too.
+    pub fn moved_from(&self) -> Option<(AnchorPlace, AnchorPlace)> {
+        let begun_at = self.anchor.as_ref()?.begun_at?;
+        self.facts.stands_at.filter(|stands_at| *stands_at > begun_at).map(|stands_at| (begun_at, stands_at))
     }
 
     /// Takes how much lies after the anchor; true if that was asked.
@@ -218,6 +229,21 @@ mod tests {
             last_message_id: BEFORE_ALL,
             request_id: 0,
             consumer_mark_delete_position: Some(stands_at),
+        }
+    }
+
+    #[test]
+    fn what_lies_before_the_place_is_read_again_unless_that_may_be_very_much() {
+        let at = |ledger, entry| EntryId { ledger, entry };
+        for (backlog, place, expected) in [
+            (AGAIN_MAX, at(9, 5), Some(at(3, 4))),
+            (AGAIN_MAX + 1, at(9, 5), None),
+            (AGAIN_MAX + 1, at(3, 49_000), Some(at(3, 4))),
+        ] {
+            let mut watch = Watch::new(Some(Anchor::new("job")), Some(place));
+            watch.check(None, &answer(3, 4)).unwrap();
+            watch.facts.backlog = Some(backlog);
+            assert_eq!(watch.begins_at(place), expected, "{backlog} {place}");
         }
     }
 

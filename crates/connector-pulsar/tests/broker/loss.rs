@@ -5,7 +5,7 @@ use crate::place::{
     texts, topic, topic_in,
 };
 use connector_pulsar::standalone::Standalone;
-use connector_pulsar::{Error, ErrorKind, PartitionReader, Position, Start, TopicName};
+use connector_pulsar::{AnchorPlace, Error, ErrorKind, PartitionReader, Position, Start, TopicName};
 
 fn anchored(broker: &Standalone, topic: &TopicName, start: Start) -> PartitionReader {
     let mut options = reader_options(topic, start);
@@ -170,16 +170,32 @@ async fn noticed(holder: &mut PartitionReader) -> Error {
     }
 }
 
+/// Lets messages expire that are old enough, as the broker does every five minutes in namespaces with a time to live. It
+/// says no as long as there are none, or while it is at it.
+async fn ask_to_expire(broker: &Standalone, topic: &TopicName) {
+    let path = format!("/admin/v2/{}/subscription/job/expireMessages/1", path_of(topic));
+    let (status, body) = broker.admin().request("POST", &path, "").expect("the admin interface answers");
+    assert!(status == 409 || (200..300).contains(&status), "{status} {body}");
+    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+}
+
+/// What a holder stops with once messages have expired.
+async fn expires(broker: &Standalone, topic: &TopicName, holder: &mut PartitionReader) -> Error {
+    loop {
+        ask_to_expire(broker, topic).await;
+        if let Err(error) = holder.end().await {
+            return error;
+        }
+    }
+}
+
 #[test]
 fn messages_that_expire_or_are_evicted_before_they_are_read_are_named() {
     let broker = broker();
     run(async {
         let topic = topic(&broker, "expired");
         let (mut holder, position) = half_read(&broker, &topic).await;
-        tokio::time::sleep(std::time::Duration::from_secs(2)).await;
-        // What the broker does every five minutes in namespaces with a time to live.
-        admin(&broker, "POST", &format!("{}/subscription/job/expireMessages/1", path_of(&topic)), "");
-        let error = noticed(&mut holder).await;
+        let error = expires(&broker, &topic, &mut holder).await;
         assert!(
             error.to_string().contains(&format!("{} is still needed: messages expired", position.last.entry)),
             "{error}"
@@ -207,10 +223,12 @@ fn what_is_gone_up_to_the_place_itself_is_no_loss_of_what_was_not_read() {
         let last = take(&mut holder, 5).await[4].position;
         holder.release(&last);
         holder.end().await.expect("the anchor stands where it was put");
-        tokio::time::sleep(std::time::Duration::from_secs(2)).await;
-        admin(&broker, "POST", &format!("{}/subscription/job/expireMessages/1", path_of(&topic)), "");
-        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
-        holder.end().await.expect("nothing is gone that was not read");
+        // The anchor stands before the last entry, which expires.
+        let expired = Some(AnchorPlace::from(last.last.entry));
+        while holder.anchor_facts().and_then(|facts| facts.stands_at) != expired {
+            ask_to_expire(&broker, &topic).await;
+            holder.end().await.expect("nothing is gone that was not read");
+        }
         publish_singly(&broker, &topic, 10..12).await;
         assert_eq!(texts(&take(&mut holder, 2).await), expected(10..12));
     });
@@ -233,7 +251,7 @@ fn an_anchor_that_was_deleted_is_noticed_and_not_made_at_the_beginning() {
         drop(holder);
         admin(&broker, "DELETE", &format!("{}/subscription/job?force=true", path_of(&topic)), "");
         let mut options = reader_options(&topic, Start::After(position));
-        options.anchor = Some(connector_pulsar::Anchor { name: "job".to_owned(), is_made: true });
+        options.anchor = Some(connector_pulsar::Anchor { is_made: true, ..connector_pulsar::Anchor::new("job") });
         let error = refusal(&mut PartitionReader::new(settings(&broker), options)).await;
         assert!(error.to_string().contains("it was deleted and is a new one"), "{error}");
     });
@@ -260,5 +278,82 @@ fn an_anchor_has_one_holder() {
         assert!(error.to_string().contains("the subscription \"job\" is held by another consumer"), "{error}");
         drop(holder);
         assert_eq!(texts(&take(&mut anchored(&broker, &topic, Start::Beginning), 10).await), expected(0..10));
+    });
+}
+
+/// A reader that goes on with an anchor that was made when nothing was there, at that place.
+fn unread(broker: &Standalone, topic: &TopicName, begun_at: AnchorPlace) -> PartitionReader {
+    let mut options = reader_options(topic, Start::Oldest);
+    options.anchor = Some(connector_pulsar::Anchor {
+        is_made: true,
+        begun_at: Some(begun_at),
+        ..connector_pulsar::Anchor::new("job")
+    });
+    PartitionReader::new(settings(broker), options)
+}
+
+/// Makes an anchor on an empty topic, and leaves it; gives where it stands.
+async fn leave_anchor(broker: &Standalone, topic: &TopicName) -> AnchorPlace {
+    let mut holder = anchored(broker, topic, Start::Oldest);
+    assert_eq!(holder.end().await.expect("it opens").last, None);
+    holder.anchor_facts().and_then(|facts| facts.stands_at).expect("the broker says where it stands")
+}
+
+#[test]
+fn what_was_never_read_is_missed_where_its_anchor_was_deleted() {
+    let broker = broker();
+    run(async {
+        let topic = forgetful(&broker, "unread");
+        let begun_at = leave_anchor(&broker, &topic).await;
+        publish_singly(&broker, &topic, 0..5).await;
+        let gone = oldest_ledger(&broker, &topic);
+        admin(&broker, "DELETE", &format!("{}/subscription/job?force=true", path_of(&topic)), "");
+        end_ledger(&broker, &topic);
+        reader(&broker, &topic, Start::Oldest).end().await.expect("the topic is loaded again");
+        trim(&broker, &topic, gone).await;
+        // A topic that is loaded with nothing in it stands at the beginning of a ledger, as a new anchor does there.
+        end_ledger(&broker, &topic);
+        unread(&broker, &topic, begun_at).end().await.expect("nothing tells yet that something was there");
+        publish_singly(&broker, &topic, 5..8).await;
+        let error = refusal(&mut unread(&broker, &topic, begun_at)).await;
+        assert_eq!(error.kind(), ErrorKind::Lost);
+        let told = error.to_string();
+        assert!(told.contains("is not the first that the partition ever had, and its anchor has moved from"), "{told}");
+        assert!(told.contains("the next run begins with the oldest message"), "{told}");
+    });
+}
+
+#[test]
+fn an_anchor_that_the_broker_moves_over_empty_ledgers_loses_nothing() {
+    let broker = broker();
+    run(async {
+        let topic = forgetful(&broker, "empty");
+        let begun_at = leave_anchor(&broker, &topic).await;
+        for _ in 0..2 {
+            end_ledger(&broker, &topic);
+            unread(&broker, &topic, begun_at).end().await.expect("nothing is gone");
+        }
+        publish_singly(&broker, &topic, 0..5).await;
+        assert_eq!(texts(&take(&mut unread(&broker, &topic, begun_at), 5).await), expected(0..5));
+    });
+}
+
+#[test]
+fn an_anchor_moves_on_however_much_was_read_since() {
+    let broker = broker();
+    run(async {
+        let topic = topic(&broker, "far");
+        publish_singly(&broker, &topic, 0..20_500).await;
+        let mut holder = anchored(&broker, &topic, Start::Beginning);
+        let last = take(&mut holder, 20_500).await[20_499].id;
+        // It ends before it could let go of anything.
+        drop(holder);
+        let mut next_run = anchored(&broker, &topic, Start::AfterMessage(last));
+        publish_singly(&broker, &topic, 20_500..20_501).await;
+        assert_eq!(texts(&take(&mut next_run, 1).await), expected(20_500..20_501));
+        let moved = AnchorPlace::new(last.entry.ledger.cast_signed(), last.entry.entry.cast_signed() - 1);
+        while next_run.anchor_facts().and_then(|facts| facts.stands_at) != Some(moved) {
+            next_run.end().await.expect("it goes on");
+        }
     });
 }

@@ -9,6 +9,7 @@ mod loss;
 mod other_clients;
 mod place;
 mod proxy;
+mod raw;
 mod reading;
 mod restarts;
 mod rights;

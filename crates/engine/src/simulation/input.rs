@@ -231,7 +231,13 @@ fn push(chance: &mut Chance, log: &mut Vec<Message>, arrival: i64, payload: Stri
         Some(last) => Position { entry: last.entry + 1, batch_index: 0, ..last },
         None => Position { ledger: 3, entry: 0, batch_index: 0 },
     };
-    log.push(Message { position, arrival: ProcessingTime(arrival), key: None, payload: payload.into_bytes() });
+    log.push(Message {
+        position,
+        arrival: ProcessingTime(arrival),
+        key: None,
+        payload: payload.into_bytes(),
+        unreadable: None,
+    });
 }
 
 /// An archive as it stood once: a fixed set of files with the frontier of the topic.

@@ -399,7 +399,13 @@ pub fn push(log: &mut Vec<Message>, arrival: i64, payload: String, same_entry: b
         Some(last) => Position { entry: last.entry + 1, batch_index: 0, ..last },
         None => Position { ledger: 3, entry: 0, batch_index: 0 },
     };
-    log.push(Message { position, arrival: ProcessingTime(arrival), key: None, payload: payload.into_bytes() });
+    log.push(Message {
+        position,
+        arrival: ProcessingTime(arrival),
+        key: None,
+        payload: payload.into_bytes(),
+        unreadable: None,
+    });
 }
 
 /// The rows of batches, in their sequence.
