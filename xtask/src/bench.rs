@@ -5,6 +5,7 @@ use crate::data::{Dataset, Recipe};
 use crate::decode::{self, Decode};
 use crate::exchange::{self, Exchange};
 use crate::failure;
+use crate::lasting::{self, Lasting};
 use crate::live::{self, Live};
 use crate::measure::{Samples, measure};
 use crate::models::{self, Models};
@@ -56,6 +57,9 @@ pub enum Target {
     /// A freeze of 1 GiB of state, and W1 with an author for each message, with a bound on memory and without
     #[value(name = "state")]
     State,
+    /// W1 with checkpoints and without, and a job with 1 GiB of state that is killed
+    #[value(name = "lasting")]
+    Lasting,
     /// All of them
     #[value(name = "all")]
     All,
@@ -117,6 +121,7 @@ pub struct Findings {
     pub scored: Option<Scored>,
     pub plan: Option<Plan>,
     pub state: Option<State>,
+    pub lasting: Option<Lasting>,
 }
 
 impl Findings {
@@ -131,6 +136,7 @@ impl Findings {
             && self.scored.as_ref().is_none_or(Scored::agree)
             && self.plan.as_ref().is_none_or(Plan::agree)
             && self.state.as_ref().is_none_or(State::agree)
+            && self.lasting.as_ref().is_none_or(Lasting::agree)
     }
 
     /// The case of a workload whose recipe fits.
@@ -188,6 +194,10 @@ pub fn run(target: Target, options: &Options) -> Result<Findings> {
     if wanted(Target::State) {
         let recipe = ordered(recipe.events * GROWTH);
         findings.state = Some(state::run(&options.cache, options.riverrun.as_ref(), &recipe, options.rounds)?);
+    }
+    if let Some(riverrun) = options.riverrun.as_ref().filter(|_| wanted(Target::Lasting)) {
+        let recipe = ordered(recipe.events * GROWTH);
+        findings.lasting = Some(lasting::run(&options.cache, riverrun, &recipe, options.rounds)?);
     }
     Ok(findings)
 }

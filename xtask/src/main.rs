@@ -10,6 +10,7 @@ mod exchange;
 mod failure;
 mod floor;
 mod fuzz;
+mod lasting;
 mod live;
 mod measure;
 mod models;

@@ -4,6 +4,7 @@ use crate::bench::{Case, Findings};
 use crate::contender::{Contender, Workload};
 use crate::decode::Decode;
 use crate::exchange::Exchange;
+use crate::lasting::Lasting;
 use crate::live;
 use crate::measure::Samples;
 use crate::models::{Models, Rates};
@@ -75,6 +76,7 @@ pub fn text(findings: &Findings) -> String {
     lines.extend(findings.scored.as_ref().map(Scored::text));
     lines.extend(findings.plan.as_ref().map(Plan::text));
     lines.extend(findings.state.as_ref().map(State::text));
+    lines.extend(findings.lasting.as_ref().map(Lasting::text));
     lines.push(String::new());
     lines.extend(bars(findings).iter().map(Bar::text));
     lines.join("\n").trim_end().to_owned()
@@ -170,6 +172,7 @@ fn bars(findings: &Findings) -> Vec<Bar> {
     bars.extend(findings.scored.as_ref().map(Scored::bars).unwrap_or_default());
     bars.extend(findings.plan.as_ref().map(Plan::bars).unwrap_or_default());
     bars.extend(findings.state.as_ref().map(State::bars).unwrap_or_default());
+    bars.extend(findings.lasting.as_ref().map(Lasting::bars).unwrap_or_default());
     let mut add = |what: &str, found: Option<f64>, most, unit| {
         bars.extend(found.map(|found| Bar::at_most(what.to_owned(), found, most, unit)));
     };
@@ -254,6 +257,7 @@ pub fn json(findings: &Findings) -> Value {
         "scored": findings.scored.as_ref().map(Scored::json),
         "plan": findings.plan.as_ref().map(Plan::json),
         "state": findings.state.as_ref().map(State::json),
+        "lasting": findings.lasting.as_ref().map(Lasting::json),
         "bars": bars(findings).iter().map(bar).collect::<Vec<_>>(),
         "agree": findings.agree(),
     })

@@ -47,6 +47,9 @@ fn files_that_others_added_are_read_by_the_rules_of_the_format() {
     assert_eq!(bounds, [of(hour), of(hour + 3_600_000_000)]);
     let rows = shown(&warehouse, "made.int96", &["at", "n"]);
     assert_eq!(rows, ["1500-01-01T00:00:00.000007|1", "2024-01-01T00:00:00|2", "3000-01-01T00:00:00|-3"]);
+    let rows = shown(&warehouse, "made.far", &["s", "l"]);
+    let row = |at: &str| format!("{{at: {at}}}|[{at}]");
+    assert_eq!(rows, [row("0001-01-01T00:00:00"), row("9999-12-31T23:59:59.999999")]);
     assert_eq!(shown(&warehouse, "made.unmapped", &["n"]), ["1"]);
     let files = warehouse.read("made.unmapped").unwrap();
     let error = files.open(0, 0..1, &["m".to_owned()], 10).err().unwrap().to_string();
@@ -132,6 +135,24 @@ fn columns_of_every_type_are_what_they_were_once_the_table_is_compacted() {
     let files = warehouse.read("made.every").unwrap();
     let told = duckdb.run(&script("duckdb_every_type.py"), &[&files.files()[0].path]);
     assert_eq!(printed(&told), printed(&before));
+}
+
+#[test]
+fn fields_within_others_are_found_by_names_of_then_and_have_the_types_of_now() {
+    let python = Environment::pyiceberg();
+    let folder = tempfile::tempdir().unwrap();
+    let warehouse = Warehouse::open(folder.path()).unwrap();
+    let folder = warehouse.dir().to_str().unwrap();
+    assert_eq!(python.run(&script("pyiceberg_inner.py"), &[folder, "write"]).trim(), "3 rows");
+    let expected = ["1|{a2: 10, b: 100}|{b: 10, a: 100}", "1|{a2: 10, b: 100}|{b: 100, a: 10}", "2|{a2: 20, b: 200}|"];
+    assert_eq!(shown(&warehouse, "made.mapped", &["n", "s", "t"]), expected);
+    let compacted = warehouse.compact("made.mapped", CompactOptions::default(), &Stands, &mut |_| true).unwrap();
+    assert_eq!((compacted.files_before, compacted.files_after), (2, 1));
+    assert_eq!(shown(&warehouse, "made.mapped", &["n", "s", "t"]), expected);
+    assert_eq!(python.run(&script("pyiceberg_inner.py"), &[folder, "read"]).trim(), "3 rows");
+    let row = "1|[1, 2]|[{z: 1, b: }]|{k: 1}|[2020-01-01T01:02:03.000004]|[ff]";
+    let rows = shown(&warehouse, "made.lists", &["n", "l", "ls", "m", "z", "y"]);
+    assert_eq!(rows, [row, row, "2||[]|{}||[]", "2||[]|{}||[]"]);
 }
 
 #[test]

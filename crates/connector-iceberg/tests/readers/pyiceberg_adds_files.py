@@ -91,6 +91,15 @@ times = pa.array([dt.datetime(1500, 1, 1, 0, 0, 0, 7), dt.datetime(2024, 1, 1), 
 small = pa.array([1, 2, -3], pa.int8())
 append(table, write("int96", {"n": small, "at": times}, ids=[1, 2], use_deprecated_int96_timestamps=True), 3)
 
+# INT96 within a struct and a list.
+times = [dt.datetime(1, 1, 1), dt.datetime(9999, 12, 31, 23, 59, 59, 999999)]
+columns = {
+    "s": pa.array([{"at": at} for at in times], pa.struct([("at", pa.timestamp("us"))])),
+    "l": pa.array([[at] for at in times], pa.list_(pa.timestamp("us"))),
+}
+table = catalog.create_table("made.far", schema=pa.schema([(name, column.type) for name, column in columns.items()]))
+append(table, write("far", columns, use_deprecated_int96_timestamps=True), 2)
+
 # A file without ids in a table that has lost its mapping.
 schema = Schema(NestedField(1, "n", IntegerType(), required=False))
 table = catalog.create_table("made.unmapped", schema)
