@@ -339,7 +339,7 @@ impl Project {
     /// Where the files of a table lie, or below what they would; `None` for one that a catalog is still to make.
     pub(crate) fn table_location(&self, table: &str) -> Result<Option<String>> {
         match &self.environment.history.place {
-            TablePlace::Folder(_) => Ok(Some(self.tables_place())),
+            TablePlace::Folder(_) => Ok(Some(format!("file:{}", self.tables_place()))),
             TablePlace::Rest(_) => self.warehouse_if_there()?.map_or(Ok(None), |warehouse| warehouse.location(table)),
         }
     }
