@@ -173,9 +173,12 @@ fn is_widened(from: &DataType, to: &DataType) -> bool {
 mod tests {
     use super::*;
     use arrow::array::{Int64Array, UInt32Array};
+    use arrow::buffer::{NullBuffer, OffsetBuffer};
     use arrow::compute::take;
     use arrow::datatypes::Int64Type;
-    use iceberg::spec::{Literal, PrimitiveType};
+    use arrow::util::display::array_value_to_string;
+    use iceberg::arrow::type_to_arrow_type;
+    use iceberg::spec::{ListType, Literal, MapType, PrimitiveType};
     use std::collections::HashMap;
 
     fn numbers(values: [i64; 2]) -> ArrayRef {
@@ -192,6 +195,46 @@ mod tests {
         let column: ArrayRef = Arc::new(StructArray::from(fields.collect::<Vec<_>>()));
         let rows = take(&column, &UInt32Array::from(vec![0, 1]), None).unwrap();
         RecordBatch::try_from_iter([("s", rows)]).unwrap()
+    }
+
+    #[test]
+    fn structs_in_lists_and_maps_are_found_by_their_ids_and_null_stays_null() {
+        let long = || Type::Primitive(PrimitiveType::Long);
+        let inside = || {
+            let fields =
+                vec![NestedField::optional(6, "renamed", long()).into(), NestedField::optional(7, "b", long()).into()];
+            Type::Struct(StructType::new(fields))
+        };
+        let (key, value) =
+            (NestedField::map_key_element(4, long()), NestedField::map_value_element(5, inside(), false));
+        let list = ListType { element_field: NestedField::list_element(3, inside(), false).into() };
+        let map = MapType { key_field: key.into(), value_field: value.into() };
+        // What the file has: b is another field, which is gone, and the field 6 was called a.
+        let stored = stored(&[("b", Some(9), [5, 6]), ("a", Some(6), [1, 2])]);
+        let structs = stored.column(0).clone();
+        let element = Arc::new(Field::new("item", structs.data_type().clone(), true));
+        let (offsets, nulls) = (OffsetBuffer::new(vec![0, 2, 2, 2].into()), NullBuffer::from(vec![true, false, true]));
+        let given: ArrayRef =
+            Arc::new(ListArray::new(element.clone(), offsets.clone(), structs.clone(), Some(nulls.clone())));
+        let pairs = [("k", numbers([8, 9]), false), ("v", structs, true)];
+        let fields = pairs.iter().map(|(name, of, null)| Field::new(*name, of.data_type().clone(), *null));
+        let fields = fields.collect::<Vec<_>>().into();
+        let pairs = StructArray::new(fields, pairs.map(|(_, column, _)| column).to_vec(), None);
+        let entries = Arc::new(Field::new("pairs", pairs.data_type().clone(), false));
+        let of_map: ArrayRef = Arc::new(MapArray::new(entries, offsets, pairs, Some(nulls), false));
+        for (of, given, shown) in [
+            (Type::List(list), given, "[{renamed: 1, b: }, {renamed: 2, b: }]"),
+            (Type::Map(map), of_map, "{8: {renamed: 1, b: }, 9: {renamed: 2, b: }}"),
+        ] {
+            let of_table: NestedFieldRef = NestedField::optional(1, "s", of).into();
+            let field = Field::new("s", type_to_arrow_type(&of_table.field_type).unwrap(), true);
+            let rows = RecordBatch::try_from_iter_with_nullable([("s", given, true)]).unwrap();
+            let column = (of_table, field, ColumnSource::Stored(0));
+            let arranged = ArrangedColumns::new("t".to_owned(), vec![column], &[0], None).of(&rows).unwrap();
+            let column = arranged.column(0);
+            assert_eq!(array_value_to_string(column, 0).unwrap(), shown);
+            assert_eq!([column.is_null(0), column.is_null(1), column.is_null(2)], [false, true, false]);
+        }
     }
 
     #[test]

@@ -53,3 +53,45 @@ fn annotated(of: &TypePtr, is_uuid: &dyn Fn(i32) -> bool) -> Result<TypePtr> {
     };
     Ok(Arc::new(made))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use iceberg::arrow::schema_to_arrow_schema;
+    use iceberg::spec::{ListType, NestedField};
+
+    fn table(primitive: PrimitiveType) -> IcebergSchema {
+        let of = || IcebergType::Primitive(primitive.clone());
+        let list = ListType::new(NestedField::list_element(3, of(), true).into());
+        let fields = vec![
+            NestedField::optional(1, "one", of()).into(),
+            NestedField::required(2, "many", IcebergType::List(list)).into(),
+            NestedField::optional(4, "bytes", IcebergType::Primitive(PrimitiveType::Fixed(16))).into(),
+        ];
+        IcebergSchema::builder().with_fields(fields).build().unwrap()
+    }
+
+    #[test]
+    fn uuids_are_annotated_wherever_they_are_and_other_bytes_are_not() {
+        let table = table(PrimitiveType::Uuid);
+        let rows = schema_to_arrow_schema(&table).unwrap();
+        let made = with_uuids(&rows, &table).unwrap().unwrap();
+        let own = ArrowSchemaConverter::new().convert(&rows).unwrap();
+        let told = |schema: &SchemaDescriptor| {
+            let leaf = |leaf: &parquet::schema::types::ColumnDescPtr| {
+                let info = leaf.self_type().get_basic_info();
+                (leaf.path().string(), info.id(), leaf.max_def_level(), leaf.max_rep_level())
+            };
+            schema.columns().iter().map(leaf).collect::<Vec<_>>()
+        };
+        assert_eq!(told(&made), told(&own));
+        let is_uuid = |at: usize| made.column(at).logical_type_ref() == Some(&LogicalType::Uuid);
+        assert_eq!([is_uuid(0), is_uuid(1), is_uuid(2)], [true, true, false]);
+    }
+
+    #[test]
+    fn a_table_without_uuids_has_the_schema_of_the_library() {
+        let table = table(PrimitiveType::Long);
+        assert!(with_uuids(&schema_to_arrow_schema(&table).unwrap(), &table).unwrap().is_none());
+    }
+}
