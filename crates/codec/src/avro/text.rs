@@ -372,7 +372,7 @@ mod tests {
             (r#"{"type":"int","logicalType":"date"}"#, &[0xfe, 0xff, 0xff, 0xff, 0xf], "day 2147483647 is no date"),
             (
                 r#"{"type":"int","logicalType":"time-millis"}"#,
-                &[0x80, 0xb8, 0xb2, 0x52],
+                &[0x80, 0xf0, 0xb2, 0x52],
                 "86400000 is no time of a day",
             ),
             (wide, &long(&[1], 0x31), "0x0131313131313131313131313131313131"),
