@@ -13,6 +13,7 @@ use std::sync::Mutex;
 use std::time::{Duration, SystemTime};
 use tests::Chance;
 use tests::catalogs::{Fault, Proxy, Request, RestServer, S3Server, Treatment, can_start};
+use tests::machine::now;
 
 /// How long ago all files were written, as the store says before orphans are looked for.
 const AGE: Duration = Duration::from_secs(7 * 86_400);
@@ -84,7 +85,10 @@ fn age(folder: &Path) {
         let path = entry.unwrap().path();
         match path.is_dir() {
             true => age(&path),
-            false => File::open(&path).unwrap().set_modified(SystemTime::now() - AGE).unwrap(),
+            false => File::open(&path)
+                .unwrap()
+                .set_modified(SystemTime::UNIX_EPOCH + Duration::from_micros(now() as u64) - AGE)
+                .unwrap(),
         }
     }
 }

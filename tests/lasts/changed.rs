@@ -181,6 +181,29 @@ fn a_window_that_is_added_has_the_rows_of_a_run_that_always_had_it() {
     (0..trials).for_each(trial);
 }
 
+/// So many messages that building state from them takes longer than to ask for it.
+const MANY: u64 = 300_000;
+
+#[test]
+fn a_run_that_builds_state_is_seen_and_stopped_by_the_commands() {
+    let mut trial = Trial::new(6);
+    trial.write(&with_reports());
+    trial.publish(MANY);
+    trial.run_and_stop();
+    let newest = job(trial.path())["checkpoint"]["number"].clone();
+    trial.write(&with_a_window());
+    let mut running = trial.listening(&["run", "--apply", "--workers", "1"]);
+    let shown = job(trial.path());
+    assert_eq!(shown["state"], "building", "{shown}");
+    let (told, is_success) = trial.said(&["savepoint"]);
+    assert!(!is_success && told.contains("while the state of changed"), "{told}");
+    let (told, is_success) = trial.said(&["stop"]);
+    assert!(!is_success && told.contains("nothing has changed"), "{told}");
+    let ended = running.ended(RUN).expect("it ends");
+    assert!(ended.told.contains("stopped before state was built again"), "{}", ended.told);
+    assert_eq!(job(trial.path())["checkpoint"]["number"], newest);
+}
+
 #[test]
 fn a_change_that_readers_would_not_bear_is_refused_with_what_to_do() {
     let mut trial = Trial::new(5);

@@ -122,6 +122,7 @@ fn rows_text(newest: &NewestCheckpoint) -> Option<String> {
 /// What a job does, in one word.
 fn state(job: &JobOnDisk, status: &Result<Option<Value>>) -> &'static str {
     match (status, &job.newest) {
+        (Ok(Some(status)), _) if status["builds_state"] == true => "building",
         (Ok(Some(_)), _) => "running",
         (Err(_), _) => "silent",
         (Ok(None), Ok(Some(NewestCheckpoint { is_end: true, .. }))) => "ended",
@@ -163,6 +164,12 @@ fn text(job: &JobOnDisk, status: &Result<Option<Value>>, anchors: &[Value]) -> S
 
 fn running_text(job: &JobOnDisk, status: &Result<Option<Value>>) -> String {
     match status {
+        Ok(Some(status)) if status["builds_state"] == true => format!(
+            "builds the state of changed pipelines since {}, process {}, {}",
+            status["since"].as_str().unwrap_or("an unknown time"),
+            status["process"],
+            show::counted(status["workers"].as_i64().unwrap_or(0), "worker")
+        ),
         Ok(Some(status)) => format!(
             "running since {}, process {}, {}, {} written",
             status["since"].as_str().unwrap_or("an unknown time"),

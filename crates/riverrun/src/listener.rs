@@ -32,6 +32,8 @@ const ASKING_MAX: usize = 32;
 pub struct RunningJob {
     pub since: ProcessingTime,
     pub workers: usize,
+    /// Whether it builds the state of changed pipelines, before the job goes on.
+    pub builds: bool,
     pub stats: Vec<Arc<StreamStats>>,
     /// Rows that its outputs have written.
     pub written: AtomicI64,
@@ -162,6 +164,16 @@ fn answer(stream: &UnixStream, job: &RunningJob) -> io::Result<bool> {
     };
     match asked {
         Ok(Ask::Status) => say(stream, "status", job.status()).map(|()| false),
+        Ok(Ask::Savepoint(_)) if job.builds => {
+            say_error(stream, &building("ask again once the job runs")).map(|()| false)
+        }
+        Ok(Ask::Stop(savepoint)) if job.builds => {
+            job.stop.ask();
+            say(stream, "stopping", true.into())?;
+            let told =
+                savepoint.is_some().then(|| say_error(stream, &building("the run ends, and nothing has changed")));
+            told.unwrap_or(Ok(())).map(|()| true)
+        }
         Ok(Ask::Savepoint(to)) => {
             let _waiting = Waiting::of(job);
             let saved = job.savepoints.ask(to, false);
@@ -178,6 +190,13 @@ fn answer(stream: &UnixStream, job: &RunningJob) -> io::Result<bool> {
         }
         Err(error) => say_error(stream, &error).map(|()| false),
     }
+}
+
+/// The error of a savepoint of a job that has not begun to go on.
+fn building(then: &str) -> Error {
+    Error::unavailable(format!(
+        "no savepoint is made while the state of changed pipelines is built; the newest checkpoint is as it was, and {then}"
+    ))
 }
 
 /// Somebody who waits to be told of a savepoint.
@@ -256,7 +275,7 @@ impl RunningJob {
         };
         json!({
             "process": std::process::id(), "since": self.since.to_string(), "workers": self.workers,
-            "rows_written": self.written.load(Relaxed), "state_bytes_in_memory": self.state.memory.load(Relaxed),
+            "builds_state": self.builds, "rows_written": self.written.load(Relaxed), "state_bytes_in_memory": self.state.memory.load(Relaxed),
             "state_bytes_on_disk": self.state.disk.load(Relaxed), "streams": self.stats.iter().map(stream).collect::<Vec<_>>(),
             "anchors": self.anchors.iter().map(anchors::running_json).collect::<Vec<_>>(),
         })

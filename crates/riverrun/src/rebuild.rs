@@ -1,8 +1,9 @@
 //! `run --apply`: builds the state of changed steps before the job goes on.
 
-use crate::engine_job::engine_job;
+use crate::engine_job::{cores, engine_job};
 use crate::outcome::Outcome;
 use crate::progress::{Progress, Spinner};
+use crate::run::attend;
 use crate::signals::Stop;
 use crate::{print, show};
 use engine::Control;
@@ -34,7 +35,7 @@ pub fn rebuild(
         }
         Rebuilding::Run(wired, steps, lacking) => {
             tell_kept(steps);
-            build(*wired, &lacking, stop, workers)
+            build(project, options, (*wired, &lacking), stop, workers)
         }
     }
 }
@@ -56,15 +57,24 @@ fn tell_kept(KeptSteps { checkpoint, kept, built }: KeptSteps) {
     ));
 }
 
-fn build(wired: Wired, lacking: &Lacking, stop: &Stop, workers: Option<NonZeroUsize>) -> Outcome<Option<ExitCode>> {
+fn build(
+    project: &Project,
+    options: &JobOptions,
+    (mut wired, lacking): (Wired, &Lacking),
+    stop: &Stop,
+    workers: Option<NonZeroUsize>,
+) -> Outcome<Option<ExitCode>> {
     let stats = wired.stats.clone();
     let control = Arc::new(Control::default());
-    let (job, _spill) = engine_job(wired, workers.map(usize::from))?;
+    let workers = workers.map_or_else(cores, usize::from);
+    let attended = attend(project, options, &mut wired, (workers, &control, stop), true);
+    let (job, _spill) = engine_job(wired, Some(workers))?;
     let mut progress = Progress::start(&stats);
     let ended = engine::run(job, &control, &mut |status| {
         if stop.is_asked() {
             control.finish();
         }
+        attended.state.set(status.state_bytes());
         progress.tick(status);
     });
     progress.finish();

@@ -117,7 +117,7 @@ fn run_job(
     let control = Arc::new(Control::default());
     let growing = if bounded { None } else { project.watch_partitions(std::mem::take(&mut wired.partitions))? };
     let mut has_grown = false;
-    let attended = attend(project, options, &mut wired, (workers, &control, stop));
+    let attended = attend(project, options, &mut wired, (workers, &control, stop), false);
     let (mut job, _spill) = engine_job(wired, Some(workers))?;
     job.pace = checkpoint_pace(project);
     let mut progress = Progress::start(&stats);
@@ -221,16 +221,18 @@ impl Pace {
     }
 }
 
-/// Lets others ask the job while it runs.
-fn attend(
+/// Lets others ask the job while it runs, or builds the state of changed pipelines.
+pub fn attend(
     project: &Project,
     options: &JobOptions,
     wired: &mut Wired,
     (workers, control, stop): (usize, &Arc<Control>, &Stop),
+    builds: bool,
 ) -> Arc<RunningJob> {
     let job = Arc::new(RunningJob {
         since: wired.clock.now(),
         workers,
+        builds,
         stats: wired.stats.clone(),
         written: AtomicI64::new(0),
         state: StateSize::default(),

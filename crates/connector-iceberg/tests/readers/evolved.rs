@@ -150,9 +150,10 @@ fn fields_within_others_are_found_by_names_of_then_and_have_the_types_of_now() {
     assert_eq!((compacted.files_before, compacted.files_after), (2, 1));
     assert_eq!(shown(&warehouse, "made.mapped", &["n", "s", "t"]), expected);
     assert_eq!(python.run(&script("pyiceberg_inner.py"), &[folder, "read"]).trim(), "3 rows");
-    let row = "1|[1, 2]|[{z: 1, b: }]|{k: 1}|[2020-01-01T01:02:03.000004]|[ff]";
+    let row = |b: &str| format!("1|[1, 2]|[{{z: 1, b: {b}}}]|{{k: 1}}|[2020-01-01T01:02:03.000004Z]|[ff]");
     let rows = shown(&warehouse, "made.lists", &["n", "l", "ls", "m", "z", "y"]);
-    assert_eq!(rows, [row, row, "2||[]|{}||[]", "2||[]|{}||[]"]);
+    // In the file without ids the field that is called b is the one that the table calls so now.
+    assert_eq!(rows, [row("2"), row(""), "2||[]|{}||[]".to_owned(), "2||[]|{}||[]".to_owned()]);
 }
 
 #[test]
