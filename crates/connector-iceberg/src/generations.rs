@@ -70,6 +70,20 @@ pub fn place(own: &Path, metadata: &str) -> Result<()> {
     noted.map_err(|error| failure::file(format!("\"{}\" cannot be written", path.display()), error))
 }
 
+/// Notes that the table with this metadata file is the one of its name: it has taken its place, also where an earlier
+/// version of this program put it there, and gives way to none, also where one that was to take its place never did.
+pub fn stands(own: &Path, metadata: &str) -> Result<()> {
+    place(own, metadata)?;
+    let Some(folder) = folder_with(own, metadata) else { return Ok(()) };
+    let path = folder.join(REPLACED);
+    match fs::remove_file(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(failure::file(format!("\"{}\" cannot be removed", path.display()), error))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Removes the folder of a table that nobody has seen.
 pub fn remove_of(own: &Path, metadata: &str) {
     folder_with(own, metadata).filter(|folder| folder != own).into_iter().for_each(|folder| remove(&folder));

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// What describes a commit is named by nothing until the swap, and files that nothing names may be deleted as orphans from
-/// six hours on: what was written longer ago than this is not put in place.
+/// some hours on: what was written longer ago than this is not put in place.
 const WRITTEN_MAX: Duration = Duration::from_millis(UNNAMED_MS_MIN.unsigned_abs());
 
 /// The base of a commit.

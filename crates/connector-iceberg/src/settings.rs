@@ -166,8 +166,10 @@ impl StoreSettings {
         [(StoreKind::S3, given(&of_s3)), (StoreKind::Google, given(&of_gcs)), (StoreKind::Azure, given(&of_azure))]
     }
 
-    /// Whether there are keys for any store.
+    /// Whether they name a way into any store: keys, an identity, or nothing at all to show.
     pub(crate) fn has_keys(&self) -> bool {
-        self.secrets().iter().any(|(_, secrets)| !secrets.is_empty())
+        let StoreSettings { gcs, azure, .. } = self;
+        let is_named = gcs.anonymous || azure.federated_token.is_some() || azure.client_id.is_some();
+        is_named || self.secrets().iter().any(|(_, secrets)| !secrets.is_empty())
     }
 }

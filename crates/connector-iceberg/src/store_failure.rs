@@ -98,7 +98,8 @@ fn of_token(bucket: &Bucket, text: &str) -> Option<(ErrorKind, String)> {
     if text.contains("Error reading federated token file") {
         let why = "the file with the token of workload identity cannot be read: look at federated_token of azure and at \
                    AZURE_FEDERATED_TOKEN_FILE";
-        return Some((ErrorKind::Refused, why.to_owned()));
+        // Who puts a new one there may take the old one away first.
+        return Some((ErrorKind::Unavailable, why.to_owned()));
     }
     let begins = ["Error performing token request", "Error getting token response body"];
     let from = begins.iter().find_map(|begin| text.find(begin))?;

@@ -89,14 +89,15 @@ fn command(cli: &Cli) -> Outcome {
         Command::Run(args) => {
             let mut project = open()?;
             args.job.iter().for_each(|job| project.for_job(job));
-            let run = || match args.job.as_deref() {
-                Some("archive") => archive::archive(&project, args),
-                _ => run::run(&project, args),
-            };
+            let is_archive = args.job.as_deref() == Some("archive");
             // One that ends where the topics end now takes them as they are.
             let ends = args.until_caught_up || !args.to.is_empty();
-            let beside = || if ends { run() } else { mirrors::beside(&project, None, run) };
-            retention::beside(&project, args.apply, || compaction::beside(&project, args.job.as_deref(), beside))
+            retention::beside(&project, args.apply && !is_archive, |built| {
+                let run =
+                    || if is_archive { archive::archive(&project, args) } else { run::run(&project, args, built) };
+                let beside = || if ends { run() } else { mirrors::beside(&project, None, run) };
+                compaction::beside(&project, args.job.as_deref(), beside)
+            })
         }
         Command::Plan(args) => {
             let mut project = open()?;
@@ -110,10 +111,12 @@ fn command(cli: &Cli) -> Outcome {
             let mut project = open()?;
             savepoint::checked(&project, args.job.as_deref())?;
             args.job.iter().for_each(|job| project.for_job(job));
-            let run = || run::resume(&project, args);
             let ends = args.until_caught_up;
-            let beside = || if ends { run() } else { mirrors::beside(&project, None, run) };
-            retention::beside(&project, false, || compaction::beside(&project, args.job.as_deref(), beside))
+            retention::beside(&project, false, |built| {
+                let run = || run::resume(&project, args, built);
+                let beside = || if ends { run() } else { mirrors::beside(&project, None, run) };
+                compaction::beside(&project, args.job.as_deref(), beside)
+            })
         }
         Command::Query(args) => query::query(&open()?, args),
         Command::Check { json } => {

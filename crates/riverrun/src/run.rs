@@ -7,6 +7,7 @@ use crate::listener::{Attended, RunningJob, StateSize};
 use crate::outcome::Outcome;
 use crate::progress::{Progress, Spinner};
 use crate::rebuild::rebuild;
+use crate::retention::Built;
 use crate::signals::Stop;
 use crate::summary::{Peak, Summary, Written};
 use crate::{print, show};
@@ -24,7 +25,7 @@ use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 /// Runs a job to its end, or until it is stopped.
-pub fn run(project: &Project, args: &RunArgs) -> Outcome {
+pub fn run(project: &Project, args: &RunArgs, built: &Built) -> Outcome {
     let options = JobOptions {
         job: args.job.clone(),
         until_caught_up: args.until_caught_up,
@@ -33,11 +34,11 @@ pub fn run(project: &Project, args: &RunArgs) -> Outcome {
         applies_changes: args.apply,
         ..JobOptions::default()
     };
-    run_to_now(project, options, args.commit_every(project), args.workers, args.json)
+    run_to_now(project, options, args.commit_every(project), (args.workers, args.json), built)
 }
 
 /// Runs a job from a savepoint on.
-pub fn resume(project: &Project, args: &ResumeArgs) -> Outcome {
+pub fn resume(project: &Project, args: &ResumeArgs, built: &Built) -> Outcome {
     let options = JobOptions {
         job: args.job.clone(),
         until_caught_up: args.until_caught_up,
@@ -45,7 +46,7 @@ pub fn resume(project: &Project, args: &ResumeArgs) -> Outcome {
         ..JobOptions::default()
     };
     let commit_every = args.commit_every.map_or_else(|| project.commit_every(), |every| every.0);
-    run_to_now(project, options, commit_every, args.workers, args.json)
+    run_to_now(project, options, commit_every, (args.workers, args.json), built)
 }
 
 /// Runs a job; one that goes on from a run which had ends, and did not come to them, comes to these first and then goes on,
@@ -54,8 +55,8 @@ fn run_to_now(
     project: &Project,
     options: JobOptions,
     commit_every: Duration,
-    workers: Option<NonZeroUsize>,
-    json: bool,
+    (workers, json): (Option<NonZeroUsize>, bool),
+    built: &Built,
 ) -> Outcome {
     let stop = Stop::listen()?;
     let run = |options: &JobOptions| run_job(project, options, &stop, (commit_every, workers, json));
@@ -64,6 +65,7 @@ fn run_to_now(
     {
         return Ok(code);
     }
+    built.tell();
     let (mut code, mut next) = run(&options)?;
     let on = JobOptions { begin: Begin::GoOn, savepoint: None, from: None, applies_changes: false, ..options };
     loop {

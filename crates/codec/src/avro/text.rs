@@ -204,7 +204,7 @@ impl<'a> Reader<'a> {
         let fill = if bytes.first().is_some_and(|first| *first > 127) { 0xff } else { 0 };
         let bytes = without_fill(bytes, fill);
         if bytes.len() > 16 || scale > SCALE_MAX {
-            self.out.extend_from_slice(b"\"0x");
+            self.out.extend_from_slice(b"\"bytes ");
             bytes.iter().for_each(|byte| self.out.extend(hexadecimal(*byte)));
             self.out.push(b'"');
             return;
@@ -375,13 +375,13 @@ mod tests {
                 &[0x80, 0xf0, 0xb2, 0x52],
                 "86400000 is no time of a day",
             ),
-            (wide, &long(&[1], 0x31), "0x0131313131313131313131313131313131"),
+            (wide, &long(&[1], 0x31), "bytes 0131313131313131313131313131313131"),
             (wide, &[38, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 5], "0.05"),
             (wide, &long(&[0xff], 0xff), "-0.01"),
             (wide, &[0], "0.00"),
             (wide_fixed, &[0xff; 17], "-1"),
-            (wide_fixed, &[0x31; 17], "0x3131313131313131313131313131313131"),
-            (r#"{"type":"bytes","logicalType":"decimal","precision":60,"scale":39}"#, b"\x021", "0x31"),
+            (wide_fixed, &[0x31; 17], "bytes 3131313131313131313131313131313131"),
+            (r#"{"type":"bytes","logicalType":"decimal","precision":60,"scale":39}"#, b"\x021", "bytes 31"),
         ] {
             assert_eq!(one(of, payload), format!("{{\"f\":\"{expected}\"}}"), "{of}");
         }

@@ -9,6 +9,7 @@ use crate::name::TableName;
 use crate::object_files::is_local;
 use crate::storage::path_of;
 use crate::table_catalog::TableCatalog;
+use crate::upkeep::keeps_all;
 use dataflow::Result;
 use iceberg::table::Table;
 use std::collections::HashSet;
@@ -29,6 +30,9 @@ impl Warehouse {
     ) -> Result<usize> {
         let Some(table) = self.find(name, is_staged)? else { return Ok(0) };
         fence.check(name, table.metadata())?;
+        if keeps_all(table.metadata()) {
+            return Ok(0);
+        }
         // What lies in a store stays: nobody lists a store at every start.
         if !is_local(table.metadata().location()) {
             return Ok(0);

@@ -168,7 +168,11 @@ impl Warehouse {
         let stores = [catalog.store(), staged.store()];
         let tables = stores.map(Store::tables).into_iter().collect::<Result<Vec<_>>>()?;
         let named: Vec<PathBuf> = tables.iter().flatten().map(|(_, location)| path_of(location)).collect();
-        generations::collect(&self.folder_of(name), &named, now);
+        let own = self.folder_of(name);
+        if let Some(location) = catalog.store().location(name)? {
+            generations::stands(&own, &location)?;
+        }
+        generations::collect(&own, &named, now);
         Ok(())
     }
 

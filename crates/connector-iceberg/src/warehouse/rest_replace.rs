@@ -28,6 +28,8 @@ use uuid::Uuid;
 const REPLACED_BY: &str = "riverrun.replaced-by";
 /// The property of an old table that says when that was decided.
 const REPLACED_AT_MS: &str = "riverrun.replaced-at-ms";
+/// A table that was to give way longer ago is told so again before it does.
+const DECIDED_MS: i64 = 60_000;
 
 /// So many steps are taken for a table, most of them again since others changed it at the same time.
 const STEPS_MAX: u32 = 40;
@@ -96,7 +98,12 @@ impl Places<'_> {
         }
         (new.check_old)(metadata)?;
         self.staged_with(name, new.uuid).await?;
-        if metadata.properties().get(REPLACED_BY) != Some(&new.uuid.to_string()) {
+        let told_at =
+            metadata.properties().get(REPLACED_AT_MS).and_then(|at| at.parse::<i64>().ok()).unwrap_or(i64::MIN);
+        // A run that was killed over it may have decided it long ago, and readers have their hour from now on.
+        let is_decided = told_at >= new.now_ms.saturating_sub(DECIDED_MS)
+            && metadata.properties().get(REPLACED_BY) == Some(&new.uuid.to_string());
+        if !is_decided {
             let decided = [(REPLACED_BY, new.uuid.to_string()), (REPLACED_AT_MS, new.now_ms.to_string())];
             let updates = HashMap::from(decided.map(|(key, value)| (key.to_owned(), value)));
             let changed = self.catalog.change(&current, vec![TableUpdate::SetProperties { updates }]).await;
