@@ -210,7 +210,7 @@ fn a_change_that_readers_would_not_bear_is_refused_with_what_to_do() {
     trial.run_and_stop();
     for (from, to, why) in [
         ("SELECT c.id, c.n, EXISTS", "SELECT c.id, EXISTS", "column \"n\" of lake.labelled is gone"),
-        ("SELECT c.id, c.n, EXISTS", "SELECT c.id, c.n::DOUBLE AS n, EXISTS", "would be DOUBLE"),
+        ("SELECT c.id, c.n, EXISTS", "SELECT c.id, c.n::DOUBLE AS n, EXISTS", "DOUBLE"),
     ] {
         assert!(SQL.contains(from), "{from}");
         trial.write(&SQL.replace(from, to));

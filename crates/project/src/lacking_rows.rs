@@ -2,8 +2,9 @@
 
 use checkpoint::Manifest;
 use dataflow::{CoordinatorState, EventTime, Fate, Result, read_what_is_there};
-use seam::{StreamInput, archived_to, rows_there};
+use seam::{StreamInput, archived_to, read_so_far, rows_there};
 use sql::{CheckedPlan, LookBack};
+use std::collections::BTreeSet;
 
 /// How much a job had read of its streams.
 pub struct RowsRead {
@@ -35,14 +36,16 @@ impl RowsRead {
         for input in inputs {
             let name = &input.spec.name;
             let Some(number) = self.streams.iter().position(|(of, _)| of == name) else { continue };
+            let reach = reaches.iter().find(|(of, _)| of == name).map(|(_, reach)| *reach);
+            if let (Some(from), Some(LookBack::For(span))) = (from, reach)
+                && topic_reaches(input, from.minus(span), (&self.coordinator, number))?
+            {
+                continue;
+            }
+            // Counting reads the topic.
             let Some(there) = rows_there(input, &self.coordinator, number)? else { continue };
             let read = self.streams[number].1;
-            let reach = reaches.iter().find(|(of, _)| of == name).map(|(_, reach)| *reach);
-            let is_enough = match (from, reach) {
-                (Some(from), Some(LookBack::For(span))) => topic_reaches(input, from.minus(span))?,
-                _ => false,
-            };
-            if there < read && !is_enough {
+            if there < read {
                 lacking.push(format!(
                     "{there} of the {read} rows of stream {name} that the job had read are there: the others are lacking in \
                      windows and joins that look back to them, and in outputs that are new"
@@ -54,11 +57,18 @@ impl RowsRead {
 }
 
 /// Whether the topic of a stream, as far as its archive does not have it, begins at or before an instant: what is gone of it
-/// had arrived by its first message, and lies no later than that. A partition without a message may have lost all.
-pub(crate) fn topic_reaches(input: &StreamInput, from: EventTime) -> Result<bool> {
+/// had arrived by its first message, and lies no later than that. A partition without a message may have lost all, but for
+/// one of which a checkpoint says that nothing was read.
+pub(crate) fn topic_reaches(
+    input: &StreamInput,
+    from: EventTime,
+    (state, number): (&CoordinatorState, usize),
+) -> Result<bool> {
     let Some(live) = &input.live else { return Ok(true) };
+    let read: BTreeSet<u32> =
+        read_so_far(state, number)?.messages.into_iter().map(|message| message.position().0).collect();
     for (partition, archived) in archived_to(input)?.into_iter().enumerate() {
-        if archived.is_some() {
+        if archived.is_some() || !read.contains(&(partition as u32)) {
             continue;
         }
         let mut log = live.topic.open(partition as u32, None)?;

@@ -162,12 +162,12 @@ impl Project {
         }
         let least = kept.coordinator.watermarks.iter().copied().min().unwrap_or(EventTime::MIN);
         let mut wanted = Vec::new();
-        for (input, reach) in inputs.iter_mut().zip(&look_back) {
+        for ((input, reach), number) in inputs.iter_mut().zip(&look_back).zip(&streams) {
             let mut of_stream = WantedStream { name: input.spec.name.clone(), left_out: 0, reaches_back: false };
             // Files whose rows have no coordinates are read as a whole.
             if let (LookBack::For(span), true) = (reach, input.live.is_some()) {
                 let from = least.minus(*span);
-                of_stream.reaches_back = topic_reaches(input, from)?;
+                of_stream.reaches_back = topic_reaches(input, from, (&kept.coordinator, *number))?;
                 if let Some(files) = input.history.take() {
                     let since = FilesSince::new(files, &input.spec, from);
                     of_stream.left_out = since.left_out();
