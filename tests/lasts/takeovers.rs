@@ -38,8 +38,13 @@ struct Reports {
 
 impl Reports {
     fn new(sql: &[&str]) -> Reports {
+        Reports::beside(0, sql)
+    }
+
+    /// Beside so many partitions that never have a message.
+    fn beside(others: u32, sql: &[&str]) -> Reports {
         let place = Place::new("taken", "", &["dev".to_owned()], START);
-        place.topics().create("reports", 1).unwrap();
+        place.topics().create("reports", 1 + others).unwrap();
         let reports = Reports { place, count: 0 };
         reports.write(sql);
         reports
@@ -229,7 +234,7 @@ fn a_change_waits_until_rows_have_come_again_that_a_killed_run_had_written() {
 fn a_topic_that_was_trimmed_is_noticed_where_windows_look_back_to_what_is_gone() {
     let [before, after] = [counted(20), counted(25)];
     for (kept_seconds, is_enough) in [(12, false), (40, true)] {
-        let mut reports = Reports::new(&[&before]);
+        let mut reports = Reports::beside(1, &[&before]);
         reports.put(60);
         reports.stopped(reports.running());
         let from = ProcessingTime(reports.place.now() - kept_seconds * SECOND);
