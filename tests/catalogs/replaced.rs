@@ -108,6 +108,18 @@ fn the_old_table_stays_for_an_hour_from_when_it_gave_way() {
     let lock = std::fs::File::options().write(true).open(machine.join(".locks/lake/contended.lock")).unwrap();
     let begun = lock.metadata().unwrap().modified().unwrap() - Duration::from_secs(7200);
     lock.set_modified(begun).unwrap();
+    // And another one had decided it then, and was killed.
+    let path = |name: &str| format!("/v1/namespaces/lake/tables/{name}");
+    let (_, staged) = steps.catalog.request("GET", &path("contended__riverrun_new"), "");
+    let staged: Value = serde_json::from_str(&staged).unwrap();
+    let decided = serde_json::json!({
+        "riverrun.replaced-by": staged["metadata"]["table-uuid"],
+        "riverrun.replaced-at-ms": begun.duration_since(std::time::UNIX_EPOCH).unwrap().as_millis().to_string(),
+    });
+    let change =
+        serde_json::json!({ "requirements": [], "updates": [{ "action": "set-properties", "updates": decided }] });
+    let (status, told) = steps.catalog.request("POST", &path("contended"), &change.to_string());
+    assert!(status < 300, "{told}");
     TableClaim::take_places([&claim]).unwrap();
     drop(claim);
     drop(steps.claim(&machine));

@@ -343,26 +343,6 @@ fn the_checkpoints_of_a_job_that_has_gone_on_elsewhere_do_not_go_with_its_table(
 }
 
 #[test]
-fn a_table_that_lets_nothing_be_deleted_keeps_its_files_when_it_gives_way() {
-    for keeps in [true, false] {
-        let folder = tempfile::tempdir().unwrap();
-        let warehouse = open(folder.path());
-        let properties = vec![("gc.enabled".to_owned(), (!keeps).to_string())];
-        let options = TableOptions { properties, ..TableOptions::default() };
-        crate::rows::create(&warehouse, "lake.t", &numbers([]).schema(), &options).unwrap();
-        crate::rows::append(&warehouse, "lake.t", &[numbers([1])]).unwrap();
-        let run = Run::begin(&warehouse, true);
-        TableClaim::take_places([&run.claim]).unwrap();
-        drop(run);
-        let mark = std::fs::File::options().write(true).open(folder.path().join("lake/t/replaced")).unwrap();
-        let written = mark.metadata().unwrap().modified().unwrap();
-        mark.set_modified(written - std::time::Duration::from_secs(7200)).unwrap();
-        drop(claim(&warehouse));
-        assert_eq!(folder.path().join("lake/t/data").exists(), keeps);
-    }
-}
-
-#[test]
 fn files_that_nobody_will_commit_are_collected_and_no_others() {
     let folder = tempfile::tempdir().unwrap();
     let warehouse = open(folder.path());

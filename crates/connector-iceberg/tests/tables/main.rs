@@ -7,6 +7,7 @@ mod commits;
 mod going_on;
 mod grace;
 mod housekeeping;
+mod kept_files;
 mod kills;
 mod layouts;
 mod other_specs;
