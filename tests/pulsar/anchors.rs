@@ -139,6 +139,42 @@ fn what_a_job_and_the_archive_have_not_read_is_kept_for_them_until_they_are_forg
     }
 }
 
+/// The names of subscriptions follow settings, and letters of the project's name. A topic that nobody keeps for a moment loses
+/// at once what nobody has read.
+#[test]
+fn an_archive_whose_anchors_have_other_names_misses_nothing() {
+    let Some(place) = Place::start() else { return };
+    let settings = place.folder.path().join("riverrun.toml");
+    let text = std::fs::read_to_string(&settings).unwrap();
+    std::fs::write(&settings, text.replace("pulsar = \"", "anchors = \"before\", pulsar = \"")).unwrap();
+    place.publish(0..100);
+    place.folder.to_end(&["run", "archive", "--until-caught-up"], "pulsar");
+    let old = ARCHIVE.replacen("riverrun", "before", 1);
+    assert_eq!(place.anchors("archive")[0]["subscription"], json!(old));
+    place.publish(100..200);
+    std::fs::write(&settings, text).unwrap();
+    // A run that ends before it has made the new ones leaves the old ones, however long it takes until the next.
+    let creation = |is_allowed: bool| {
+        let policy = json!({ "allowAutoSubscriptionCreation": is_allowed }).to_string();
+        place.broker.admin_with("POST", "namespaces/public/default/autoSubscriptionCreation", &policy);
+    };
+    creation(false);
+    let told = place.folder.refused(&["run", "archive", "--until-caught-up"], "pulsar");
+    assert!(told.contains("SubscriptionNotFound"), "{told}");
+    assert_eq!(place.anchors("archive")[0]["subscription"], json!(old), "it is kept as it was");
+    place.trim();
+    creation(true);
+    place.folder.to_end(&["run", "archive", "--until-caught-up"], "pulsar");
+    let counted = place.folder.printed(&["query", "SELECT count(*) AS n FROM raw.notes", "--csv"], "pulsar");
+    assert_eq!(counted.lines().nth(1), Some("202"), "{counted}");
+    let anchors = place.anchors("archive");
+    assert_eq!((anchors.as_array().map(Vec::len), &anchors[0]["subscription"]), (Some(1), &json!(ARCHIVE)));
+    for partition in PARTITIONS {
+        let path = format!("persistent/public/default/{partition}/subscription/{old}");
+        assert_eq!(place.broker.status("DELETE", &path), 404, "{old} is there still");
+    }
+}
+
 #[test]
 fn an_anchor_that_somebody_skipped_or_deleted_ends_a_job_by_name() {
     let Some(place) = Place::start() else { return };

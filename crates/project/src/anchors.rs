@@ -154,7 +154,7 @@ impl Project {
                 live.topic = topic;
             }
         }
-        self.let_go_of_others(of, |made| wanted.iter().any(|held| held.subscription == made))?;
+        self.let_go_of_others(of, |_, made| wanted.iter().any(|held| held.subscription == made))?;
         Ok(wanted)
     }
 
@@ -181,13 +181,13 @@ impl Project {
         Ok(Some(Arc::new(held)))
     }
 
-    /// Lets go of anchors that are not to be kept: what they hold is not read any more. One that cannot be deleted now is
-    /// tried again by the next run.
-    pub(crate) fn let_go_of_others(&self, of: AnchorsOf, keeps: impl Fn(&str) -> bool) -> Result<()> {
+    /// Lets go of anchors that are not to be kept, by their topics and names: what they hold is not read any more, or is kept
+    /// by others. One that cannot be deleted now is tried again by the next run.
+    pub(crate) fn let_go_of_others(&self, of: AnchorsOf, keeps: impl Fn(&str, &str) -> bool) -> Result<()> {
         let (None, Topics::Pulsar(topics)) = (self.person(), self.topics()?) else { return Ok(()) };
         let mut record = Record::read(self.record_path(of))?;
         let (kept, others): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut record.anchors).into_iter().partition(|made| keeps(&made.subscription));
+            std::mem::take(&mut record.anchors).into_iter().partition(|made| keeps(&made.topic, &made.subscription));
         if others.is_empty() {
             return Ok(());
         }

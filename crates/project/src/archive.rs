@@ -166,10 +166,21 @@ impl<'a> Archive<'a> {
             finishing: false,
             stop: Arc::default(),
         };
-        let subscriptions: Vec<String> = names.iter().filter_map(|name| project.archive_anchor(name)).collect();
-        project.let_go_of_others(AnchorsOf::Archive, |made| subscriptions.iter().any(|kept| kept == made))?;
         checked.into_iter().try_for_each(|stream| archive.add(stream))?;
+        archive.let_go_of_others()?;
         Ok(archive)
+    }
+
+    /// Lets go of what the archive had kept under other names, once it is kept under those of today: a topic that nobody
+    /// keeps for a moment may lose what was not copied. The others of a topic that is still waited for stay.
+    fn let_go_of_others(&self) -> Result<()> {
+        let names = self.project.statements.archives();
+        let subscriptions: Vec<String> = names.iter().filter_map(|name| self.project.archive_anchor(name)).collect();
+        let waits: Vec<&str> =
+            self.absent.iter().map(|absent| Ok(places_of(&absent.stream)?.1)).collect::<Result<_>>()?;
+        self.project.let_go_of_others(AnchorsOf::Archive, |topic, made| {
+            waits.contains(&topic) || subscriptions.iter().any(|kept| kept == made)
+        })
     }
 
     /// Opens a stream, or remembers that it waits for its topic.
@@ -224,7 +235,9 @@ impl<'a> Archive<'a> {
             return Ok(());
         }
         self.looked = now;
-        std::mem::take(&mut self.absent).into_iter().try_for_each(|absent| self.add(absent.stream))
+        let (absent, opened) = (std::mem::take(&mut self.absent), self.streams.len());
+        absent.into_iter().try_for_each(|absent| self.add(absent.stream))?;
+        if self.streams.len() > opened { self.let_go_of_others() } else { Ok(()) }
     }
 
     /// Reads no more: what was read is committed by the steps that follow.
