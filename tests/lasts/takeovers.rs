@@ -2,6 +2,7 @@
 
 use arrow::array::AsArray;
 use arrow::datatypes::Int64Type;
+use connector_iceberg::{TableClaim, TableOptions};
 use connector_local::Outgoing;
 use dataflow::{EventTime, Fate, ProcessingTime, Span};
 use project::{Begin, JobOptions, Project, Rebuilding, Wired};
@@ -192,6 +193,35 @@ fn what_was_prepared_for_a_table_that_is_gone_is_committed_before_a_change() {
         reports.put(5);
         reports.stopped(reports.running());
         assert_eq!(Some(reports.rows("lake.all") as i64), written);
+        assert!(reports.rows("lake.counted") > 20);
+    }
+}
+
+/// The last checkpoint of a job that was stopped still names what it committed then. Neither that nor what a kill left
+/// is of any use to a table that others have made anew or write.
+#[test]
+fn a_table_that_is_gone_and_belongs_to_others_keeps_no_change_from_being_made() {
+    let window = counted(20);
+    for (is_another, new) in [(true, ""), (true, NEW), (false, ""), (false, NEW)] {
+        let mut reports = Reports::new(&[ALL, &window]);
+        reports.put(30);
+        reports.stopped(reports.running());
+        let newest = reports.newest();
+        let of_all = newest.outputs.iter().find(|state| state.output == "into lake.all").expect("it is an output");
+        assert!(!of_all.pending.is_empty(), "it names its last commit");
+        let warehouse = reports.project().warehouse().unwrap();
+        let others = warehouse.claim("lake.all", "others").unwrap();
+        if is_another {
+            others.replace(&warehouse.schema("lake.all").unwrap(), &TableOptions::default()).unwrap();
+            TableClaim::take_places([&others]).unwrap();
+        }
+        let there = reports.rows("lake.all");
+        assert_eq!(there == 0, is_another);
+        reports.write(&[&window, new]);
+        assert_eq!(reports.built().is_some(), new == NEW, "a table that is new gets all rows");
+        reports.put(5);
+        reports.stopped(reports.running());
+        assert_eq!(reports.rows("lake.all"), there);
         assert!(reports.rows("lake.counted") > 20);
     }
 }

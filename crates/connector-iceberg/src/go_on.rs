@@ -17,6 +17,7 @@ use crate::object_files::is_local;
 use crate::output_fit::{FRESH, Present, check_columns};
 use crate::prepared_files::{PreparedFiles, check_whole, made_again};
 use crate::storage::{create_folder, path_of, sync_folder};
+use crate::table::{arrow_schema, plain_schema};
 use crate::warehouse::Warehouse;
 use crate::writer_position::WriterPosition;
 use arrow::datatypes::SchemaRef;
@@ -113,10 +114,8 @@ impl TableClaim {
     /// the table has it already.
     fn fit(&self, schema: &SchemaRef, state: &OutputState) -> Result<(Table, Vec<(PreparedFiles, bool)>)> {
         let name = &self.shared.table;
-        let prepared = self.prepared(&state.pending)?;
-        let position = state.position.as_deref().map(WriterPosition::parse).transpose()?;
-        let of_pending = prepared.first().map(PreparedFiles::table_uuid);
-        let table = self.find(position.map(|position| position.table_uuid).or(of_pending))?;
+        let (uuid, prepared) = held_of(name, state)?;
+        let table = self.find(uuid)?;
         check_columns(name, table.metadata(), (schema, Present::All), FRESH)?;
         let record = CommitRecord::of(name, table.metadata(), &self.shared.sink)?;
         record.check_line(name, table.metadata())?;
@@ -168,10 +167,7 @@ impl TableClaim {
             return Ok(table.clone());
         }
         if let Some(table) = warehouse.find(name, true)?.filter(is_it) {
-            // Somebody may have dropped the table whose place it was to take, and made another one, which is theirs.
-            let of = table.metadata().properties().get(TAKES_PLACE_OF);
-            let is_another = |current: &Table| of.is_some_and(|of| *of != current.metadata().uuid().to_string());
-            if current.as_ref().is_some_and(is_another) {
+            if current.as_ref().is_some_and(|current| !takes_place_of(&table, current)) {
                 return Err(replaced(name));
             }
             let fence = warehouse.take_epoch((name, true), sink)?;
@@ -198,10 +194,7 @@ impl Warehouse {
         let Some(found) = self.find(&name, false)? else { return Ok(Vec::new()) };
         let mut in_step = Vec::new();
         for (sink, state) in states {
-            let prepared = state.pending.iter().map(|one| PreparedFiles::from_committable(&name, one));
-            let prepared = prepared.collect::<Result<Vec<_>>>()?;
-            let position = state.position.as_deref().map(WriterPosition::parse).transpose()?;
-            let uuid = position.map(|position| position.table_uuid).or(prepared.first().map(PreparedFiles::table_uuid));
+            let (uuid, prepared) = held_of(&name, state)?;
             let tokens: Vec<&str> = prepared.iter().map(PreparedFiles::token).collect();
             let record = CommitRecord::of(&name, found.metadata(), sink)?;
             let is_it = uuid.is_none_or(|uuid| uuid == found.metadata().uuid());
@@ -211,6 +204,48 @@ impl Warehouse {
         }
         Ok(in_step)
     }
+
+    /// The columns of the table to which something is still to be committed of what a checkpoint holds of a sink: that of
+    /// the name, or the new one that is to take its place. `None` where neither is the one for which it was prepared, and
+    /// where that has all of it. Nobody is kept from writing for this, and nothing is changed.
+    pub fn awaits_commit(&self, table: &str, sink: &str, state: &OutputState) -> Result<Option<SchemaRef>> {
+        let name = TableName::parse(table)?;
+        let (Some(uuid), prepared) = held_of(&name, state)? else { return Ok(None) };
+        let columns = |found: &Table| {
+            let schema = arrow_schema(&name, found.metadata().current_schema())?;
+            Ok(Some(plain_schema(&*schema)))
+        };
+        let current = self.find(&name, false)?;
+        if let Some(found) = current.as_ref().filter(|current| current.metadata().uuid() == uuid) {
+            let record = CommitRecord::of(&name, found.metadata(), sink)?;
+            let prepared = record.without_earlier(prepared);
+            let tokens: Vec<String> = prepared.iter().map(|prepared| prepared.token().to_owned()).collect();
+            let is_all = record.tokens_in(found.metadata(), &tokens).len() == tokens.len();
+            return if is_all { Ok(None) } else { columns(found) };
+        }
+        // One that has all of it is still to take its place.
+        let is_it = |staged: &Table| {
+            staged.metadata().uuid() == uuid && current.as_ref().is_none_or(|current| takes_place_of(staged, current))
+        };
+        self.find(&name, true)?.filter(is_it).map_or(Ok(None), |staged| columns(&staged))
+    }
+}
+
+/// What a checkpoint holds of a sink: the uuid of the table, where there was a writer or something is pending, and what is
+/// pending.
+fn held_of(table: &TableName, state: &OutputState) -> Result<(Option<Uuid>, Vec<PreparedFiles>)> {
+    let prepared = state.pending.iter().map(|one| PreparedFiles::from_committable(table, one));
+    let prepared = prepared.collect::<Result<Vec<_>>>()?;
+    let position = state.position.as_deref().map(WriterPosition::parse).transpose()?;
+    let uuid = position.map(|position| position.table_uuid).or(prepared.first().map(PreparedFiles::table_uuid));
+    Ok((uuid, prepared))
+}
+
+/// Whether a new table is to take the place of the one that is there: somebody may have dropped the table whose place that
+/// was, and made another one, which is theirs.
+fn takes_place_of(staged: &Table, current: &Table) -> bool {
+    let of = staged.metadata().properties().get(TAKES_PLACE_OF);
+    of.is_none_or(|of| *of == current.metadata().uuid().to_string())
 }
 
 fn replaced(table: &TableName) -> Error {

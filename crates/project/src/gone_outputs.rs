@@ -13,7 +13,8 @@ pub fn gone<'a>(before: &JobPlan, outputs: &'a [OutputState], now: &JobPlan) -> 
 }
 
 /// Commits what a job has prepared for tables that it writes no more, which nobody else would: a checkpoint is durable before
-/// its rows are committed. What is in the tables already is not committed again, and a table that was dropped wants nothing.
+/// its rows are committed. What is in the tables already is not committed again, and a table that was dropped wants nothing,
+/// whatever has its name by now: such tables are not claimed, so that it does not matter who writes them.
 pub(crate) fn commit_gone<'a>(project: &Project, gone: impl IntoIterator<Item = &'a OutputState>) -> Result<()> {
     for state in gone {
         let table = state.output.strip_prefix("into ").unwrap_or(&state.output);
@@ -27,13 +28,11 @@ pub(crate) fn commit_gone<'a>(project: &Project, gone: impl IntoIterator<Item = 
 }
 
 fn commit(project: &Project, table: &str, state: &OutputState) -> Result<()> {
-    let warehouse = project.warehouse()?;
-    let mut claim = warehouse.claim(table, &producer_name(project, table))?;
-    if !claim.exists()? {
-        return Ok(());
-    }
+    let (warehouse, sink) = (project.warehouse()?, producer_name(project, table));
+    let Some(schema) = warehouse.awaits_commit(table, &sink, state)? else { return Ok(()) };
+    let mut claim = warehouse.claim(table, &sink)?;
     claim.keep_staged();
-    let pending = claim.go_on(&warehouse.schema(table)?, state)?;
+    let pending = claim.go_on(&schema, state)?;
     claim.commit(pending)?;
     TableClaim::take_places([&claim])
 }

@@ -343,6 +343,32 @@ fn the_checkpoints_of_a_job_that_has_gone_on_elsewhere_do_not_go_with_its_table(
 }
 
 #[test]
+fn what_is_pending_awaits_a_commit_on_the_table_for_which_it_was_prepared() {
+    let folder = tempfile::tempdir().unwrap();
+    let warehouse = open(folder.path());
+    let awaits = |kept: &Kept| warehouse.awaits_commit("lake.t", SINK, &kept.output).unwrap().is_some();
+    let mut run = Run::begin(&warehouse, false);
+    assert!(!awaits(&run.checkpoint()), "nothing is pending");
+    run.write(3);
+    let kept = run.checkpoint();
+    assert!(awaits(&kept), "while another claim is held");
+    run.commit(1, true);
+    assert!(!awaits(&kept), "it was committed");
+    run.write(3);
+    let lost = run.checkpoint();
+    drop(run);
+    let mut fresh = Run::begin(&warehouse, true);
+    fresh.write(2);
+    let new = fresh.checkpoint();
+    assert!(awaits(&lost) && awaits(&new));
+    fresh.commit(1, true);
+    assert!(awaits(&new), "the table is still to take its place");
+    TableClaim::take_places([&fresh.claim]).unwrap();
+    assert!(!awaits(&new));
+    assert!(!awaits(&lost), "the table is another one");
+}
+
+#[test]
 fn files_that_nobody_will_commit_are_collected_and_no_others() {
     let folder = tempfile::tempdir().unwrap();
     let warehouse = open(folder.path());
