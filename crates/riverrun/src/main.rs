@@ -4,6 +4,7 @@ mod anchors;
 mod archive;
 mod args;
 mod ask;
+mod attend;
 mod bad_rows;
 mod channel;
 mod check;

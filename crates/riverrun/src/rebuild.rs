@@ -1,9 +1,9 @@
 //! `run --apply`: builds the state of changed steps before the job goes on.
 
+use crate::attend::attend;
 use crate::engine_job::{cores, engine_job};
 use crate::outcome::Outcome;
 use crate::progress::{Progress, Spinner};
-use crate::run::attend;
 use crate::signals::Stop;
 use crate::{print, show};
 use engine::Control;

@@ -1,9 +1,9 @@
 //! `run`: a job over history, then live.
 
 use crate::args::{ResumeArgs, RunArgs};
+use crate::attend::attend;
 use crate::clock::{Stopwatch, rest};
 use crate::engine_job::{cores, engine_job};
-use crate::listener::{Attended, RunningJob, StateSize};
 use crate::outcome::Outcome;
 use crate::progress::{Progress, Spinner};
 use crate::rebuild::rebuild;
@@ -20,7 +20,7 @@ use sql::Target;
 use std::num::NonZeroUsize;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
@@ -221,34 +221,6 @@ impl Pace {
             control.checkpoint();
         }
     }
-}
-
-/// Lets others ask the job while it runs, or builds the state of changed pipelines.
-pub fn attend(
-    project: &Project,
-    options: &JobOptions,
-    wired: &mut Wired,
-    (workers, control, stop): (usize, &Arc<Control>, &Stop),
-    builds: bool,
-) -> Arc<RunningJob> {
-    let job = Arc::new(RunningJob {
-        since: wired.clock.now(),
-        workers,
-        builds,
-        stats: wired.stats.clone(),
-        written: AtomicI64::new(0),
-        state: StateSize::default(),
-        control: control.clone(),
-        stop: stop.clone(),
-        savepoints: wired.savepoints.clone(),
-        anchors: wired.anchors.clone(),
-        waiting: AtomicUsize::new(0),
-    });
-    if let Some(checkpoints) = wired.checkpoints.take() {
-        let folder = project.checkpoints_path(options.job.as_deref());
-        wired.checkpoints = Some(Box::new(Attended::listen(&folder, job.clone(), checkpoints)));
-    }
-    job
 }
 
 /// Says what has become of savepoints, and what the checkpoints have to say.
