@@ -1,11 +1,7 @@
 //! A broker of Pulsar that the program itself starts and stops.
 
-use crate::machine::{SECOND, pause};
 use std::path::Path;
 use std::process::{Command, Output};
-
-/// How often a broker that does not see its storage is asked again, half a second after.
-const STORAGE_TRIES: u32 = 60;
 
 /// A broker with data of its own, which ends with its owner.
 pub struct Broker {
@@ -75,15 +71,7 @@ impl Broker {
 
     /// A request to its admin interface, with JSON.
     pub fn admin_with(&self, method: &str, path: &str, json: &str) {
-        let (mut status, mut body) = self.ask(method, path, json);
-        // A machine that does much else lets the broker lose sight of its own storage for a while.
-        for _ in 0..STORAGE_TRIES {
-            if !body.contains("Not enough non-faulty bookies") {
-                break;
-            }
-            pause(SECOND / 2);
-            (status, body) = self.ask(method, path, json);
-        }
+        let (status, body) = self.ask(method, path, json);
         assert!((200..300).contains(&status), "{method} {path}: {status} {body}");
     }
 

@@ -118,13 +118,61 @@ impl Standalone {
     /// Starts the broker again with its data, on the same ports; one that runs is killed first.
     pub fn restart(&mut self) -> Result<()> {
         self.kill();
-        self.write_files()?;
+        self.prepare()?;
         self.spawn()?;
         self.wait()
     }
 
+    /// Makes the folder ready for a start: what the broker reads is written, what a killed one left is gone.
+    pub(super) fn prepare(&self) -> Result<()> {
+        self.write_files()?;
+        self.end_sessions()
+    }
+
+    /// Ends the sessions that a killed broker had in its own metadata.
+    ///
+    /// A broker that finds the registration of its storage there deletes it, makes it anew, is told that it was deleted,
+    /// and so on without an end: topics then find no storage (measured at 4.0.7: 400 times a second, after one of some
+    /// fifty kills).
+    fn end_sessions(&self) -> Result<()> {
+        let metadata = self.folder.join("metadata");
+        if !metadata.exists() {
+            return Ok(());
+        }
+        let program = self.folder.join("tmp").join("EndSessions.java");
+        fs::write(&program, include_str!("files/EndSessions.java")).map_err(at(&program))?;
+        let mut command = Command::new("java");
+        self.log_of(&mut command)?;
+        command.args(JVM).arg("-cp").arg(self.jars.join("*"));
+        command.arg(self.temporary()).arg(&program).arg(&metadata);
+        let status = command.stdin(Stdio::null()).status();
+        let status = status.map_err(|error| Error::unavailable(format!("java does not start: {error}")))?;
+        if status.success() {
+            return Ok(());
+        }
+        let (folder, log) = (metadata.display(), self.log());
+        let log = log.display();
+        Err(Error::unavailable(format!(
+            "{folder} cannot be opened ({status}), see {log}; a broker that still runs there has to be stopped first"
+        )))
+    }
+
+    /// The folder that Java unpacks its libraries to.
+    fn temporary(&self) -> String {
+        format!("-Djava.io.tmpdir={}", self.folder.join("tmp").display())
+    }
+
+    /// Lets a command that starts Java write to the log, and run in the folder.
+    fn log_of(&self, command: &mut Command) -> Result<()> {
+        let log = self.log();
+        let output = File::options().create(true).append(true).open(&log).map_err(at(&log))?;
+        let errors = output.try_clone().map_err(at(&log))?;
+        command.current_dir(&self.folder).stdout(output).stderr(errors);
+        Ok(())
+    }
+
     /// Writes what the broker reads when it starts.
-    pub(super) fn write_files(&self) -> Result<()> {
+    fn write_files(&self) -> Result<()> {
         let temporary = self.folder.join("tmp");
         // A broker that is killed leaves its unpacked libraries there.
         if temporary.exists() {
@@ -155,21 +203,21 @@ impl Standalone {
 
     /// Adds to a command that starts Java what makes it the broker.
     pub(super) fn complete(&self, command: &mut Command) -> Result<()> {
-        let log = self.log();
-        let output = File::options().create(true).append(true).open(&log).map_err(at(&log))?;
-        let errors = output.try_clone().map_err(at(&log))?;
+        self.log_of(command)?;
         let folder = |name: &str| self.folder.join(name);
         command.args(JVM);
         for package in OPENED {
             command.args(["--add-opens", package]);
         }
-        command.arg(format!("-Djava.io.tmpdir={}", folder("tmp").display()));
-        command.arg("-cp").arg(self.jars.join("*")).arg("org.apache.pulsar.PulsarStandaloneStarter");
+        command
+            .arg(self.temporary())
+            .arg("-cp")
+            .arg(self.jars.join("*"))
+            .arg("org.apache.pulsar.PulsarStandaloneStarter");
         command.arg("--config").arg(folder("standalone.conf"));
         command.args(["--no-functions-worker", "--no-stream-storage"]);
         command.arg("--metadata-dir").arg(folder("metadata")).arg("--bookkeeper-dir").arg(folder("bookkeeper"));
         command.args(["--bookkeeper-port", &self.ports[2].to_string()]);
-        command.current_dir(&self.folder).stdout(output).stderr(errors);
         Ok(())
     }
 

@@ -42,7 +42,7 @@ pub fn start(cache: &Path, folder: &Path, settings: &str) -> Result<Detached> {
     let jars = fetch(cache)?;
     let ports = known.map_or_else(free_ports, Ok)?;
     let broker = Standalone { folder: folder.clone(), jars, settings: settings.to_owned(), ports, process: None };
-    broker.write_files()?;
+    broker.prepare()?;
     write(&folder.join("ports"), &ports.map(|port| port.to_string()).join(" "))?;
     let mut command = Command::new("java");
     broker.complete(&mut command)?;

@@ -67,25 +67,10 @@ pub fn run<T>(test: impl Future<Output = T>) -> T {
     runtime.block_on(async { tokio::time::timeout(patience, test).await.expect("the test ends in time") })
 }
 
-/// How often a broker that does not see its storage is asked again, and how long after.
-const STORAGE_TRIES: u32 = 60;
-const STORAGE_PAUSE: Duration = Duration::from_millis(500);
-
 /// A request to the admin interface, which has to succeed.
 pub fn admin(broker: &Standalone, method: &str, path: &str, json: &str) -> String {
-    let ask = || {
-        let answer = broker.admin().request(method, &format!("/admin/v2/{path}"), json);
-        answer.expect("the admin interface answers")
-    };
-    let (mut status, mut body) = ask();
-    // A machine that does much else lets the broker lose sight of its own storage for a while.
-    for _ in 0..STORAGE_TRIES {
-        if !body.contains("Not enough non-faulty bookies") {
-            break;
-        }
-        std::thread::sleep(STORAGE_PAUSE);
-        (status, body) = ask();
-    }
+    let answer = broker.admin().request(method, &format!("/admin/v2/{path}"), json);
+    let (status, body) = answer.expect("the admin interface answers");
     assert!((200..300).contains(&status), "{method} {path}: {status} {body}");
     body
 }

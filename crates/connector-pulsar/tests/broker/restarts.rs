@@ -48,8 +48,16 @@ fn a_broker_that_is_killed_loses_and_doubles_nothing() {
     run(async { tokio::time::timeout(PATIENCE, is_half_stored).await.expect("half is stored in time") })
         .expect("the producer goes on");
     broker.restart().expect("the broker starts again");
+    is_registered_anew(&broker.log());
     writer.join().expect("the producer loses nothing");
     reader.join().expect("the reader loses nothing");
+}
+
+/// A storage that finds its old registration may delete the new one in a loop, for as long as the broker runs.
+fn is_registered_anew(log: &std::path::Path) {
+    let log = std::fs::read_to_string(log).expect("the broker has a log");
+    let taken_over = log.lines().find(|line| line.contains("re-acquired missing lock at /ledgers/available/"));
+    assert!(taken_over.is_none(), "the storage took over its old registration: {taken_over:?}");
 }
 
 /// The entry of the end if no message follows.
