@@ -23,6 +23,9 @@ const IDLE_MAX: usize = 400;
 /// How often a start may fail that nothing disturbs.
 const STARTS_MAX: usize = 3;
 
+/// Of so many seeds one has runs that come to the ends of their topics, and are killed there.
+const ENDS_EVERY: u64 = 4;
+
 /// What came of a seed.
 #[derive(Clone, Debug)]
 pub struct Played {
@@ -38,6 +41,7 @@ pub fn play(seed: u64, bug: Option<Bug>, is_shown: bool) -> Played {
     let rule = if let Some(Bug::Engine(rule)) = bug { Some(rule) } else { None };
     seeded::seed(rule, Some(bounds));
     let shared = Arc::new(Shared { world: Mutex::new(world(&mut chance, bug, is_shown)), zombies: Mutex::default() });
+    shared.world().faults.at_end = if seed % ENDS_EVERY == 0 { 3333 } else { 0 };
     let ended = quietly(|| catch_unwind(AssertUnwindSafe(|| Play::new(chance, shared.clone()).run())));
     shared.zombies.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clear();
     seeded::seed(None, None);
@@ -120,7 +124,11 @@ pub struct Play {
 impl Play {
     fn new(mut chance: Chance, shared: Arc<Shared>) -> Play {
         let saves = Chance(!chance.clone().number());
-        let scene = Scene::draw(&mut chance);
+        let mut scene = Scene::draw(&mut chance);
+        // Only such a job may be told to end.
+        if shared.world().faults.at_end > 0 {
+            scene = scene.with_joins();
+        }
         let end = START + chance.of(&[60, 120]) * SECOND;
         // A few jobs are large, so that logs of windows have pages that are full.
         let larger = if chance.hits(150) { 20 } else { 1 };
@@ -155,6 +163,7 @@ impl Play {
             self.setup.archive(&mut self.chance);
         }
         let has_savepoints = self.saves.hits(4000);
+        let has_ends = self.shared.world().faults.at_end > 0;
         for _ in 0..1 + self.chance.below(5) {
             if self.chance.hits(3000) {
                 self.setup.archive(&mut self.chance);
@@ -168,6 +177,9 @@ impl Play {
                 && let Ended::Left(run) = self.live(run, has_savepoints)?
             {
                 self.leave(run);
+            }
+            if has_ends {
+                self.pass_time();
             }
             self.checked()?;
         }
@@ -250,7 +262,11 @@ impl Play {
     fn live(&mut self, mut run: Run, has_savepoints: bool) -> Result<Ended, String> {
         let faults = self.shared.world().faults;
         let steps = self.chance.of(&[20, 100, 400, 1000, 4000]);
-        let steps = 1 + self.chance.below(steps);
+        let mut steps = 1 + self.chance.below(steps);
+        // Most of them come to their ends, but for what goes wrong.
+        if run.is_bounded && faults.at_end > 0 && self.saves.hits(7000) {
+            steps += STEPS_MAX;
+        }
         let asks = self.chance.of(&[50, 250, 800]);
         let mut slow = 0;
         for _ in 0..steps {
@@ -299,6 +315,13 @@ impl Play {
     fn turn_clock(&mut self) {
         let by = self.chance.of(&[MILLI, 100 * MILLI, SECOND, 3 * SECOND]);
         let left = self.end - 12 * SECOND - self.setup.now();
+        self.setup.clock.advance(Span(by.min(left).max(0)));
+    }
+
+    /// Lets messages come after a run that was to end before them.
+    fn pass_time(&mut self) {
+        let left = self.end - 12 * SECOND - self.setup.now();
+        let by = self.saves.of(&[0, SECOND, 5 * SECOND, 20 * SECOND]);
         self.setup.clock.advance(Span(by.min(left).max(0)));
     }
 

@@ -65,6 +65,8 @@ impl RunOptions {
 pub struct Run {
     pub driver: Driver,
     pub access: Arc<Access>,
+    /// Whether it ends where topics end.
+    pub is_bounded: bool,
 }
 
 pub fn spec_of(stream: &Stream) -> StreamSpec {
@@ -283,6 +285,7 @@ pub fn begin(setup: &Setup, access: &Arc<Access>, options: RunOptions) -> Result
     let sinks = outputs.settle(bound)?;
     let restored = restored.map(|restored| outputs.committed(restored, &graph)).transpose()?;
     let (readers, coordinator) = seam.begin(options.workers, Arc::new(AtOnce), &graph.meetings())?;
+    let is_bounded = options.until_caught_up;
     let job = Job {
         graph,
         readers: breaks::readers(readers, bug),
@@ -297,7 +300,7 @@ pub fn begin(setup: &Setup, access: &Arc<Access>, options: RunOptions) -> Result
         restored,
     };
     let driver = if options.in_turn { Driver::in_turn(job)? } else { Driver::new(job, options.seed)? };
-    Ok(Run { driver, access: access.clone() })
+    Ok(Run { driver, access: access.clone(), is_bounded })
 }
 
 /// Whether a run that was to end has come to its ends.

@@ -62,9 +62,14 @@ impl Scene {
         let archives_reports = chance.hits(3000);
         let scene = Scene { dedup, delay, drops_late, has_big, has_counted, labels, archives_reports, joins: false };
         match chance.hits(2500) {
-            true => Scene { dedup: 0, drops_late: false, joins: true, ..scene },
+            true => scene.with_joins(),
             false => scene,
         }
+    }
+
+    /// The same job with partitions that join while it runs, which goes with neither DEDUP nor rows that are dropped.
+    pub fn with_joins(self) -> Scene {
+        Scene { dedup: 0, drops_late: false, joins: true, ..self }
     }
 
     fn sql(&self) -> String {

@@ -58,6 +58,9 @@ pub struct Watched {
 
 impl CheckpointStore for Watched {
     fn put(&mut self, checkpoint: &Checkpoint) -> Result<()> {
+        if checkpoint.last {
+            self.access.meets_end()?;
+        }
         self.checkpoints.put(checkpoint)?;
         let mut world = self.access.shared.world();
         world.count("checkpoint");

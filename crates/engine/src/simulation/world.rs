@@ -32,6 +32,8 @@ pub struct Faults {
     pub slow: usize,
     /// The process is stopped in good order.
     pub stopped: usize,
+    /// A run is killed before its last checkpoint.
+    pub at_end: usize,
 }
 
 impl Faults {
@@ -49,6 +51,7 @@ impl Faults {
             zombie: rate(&[3000, 7000]),
             slow: rate(&[100, 300]),
             stopped: rate(&[3000]),
+            at_end: 0,
         }
     }
 }
@@ -382,12 +385,28 @@ impl Access {
         let often = world.faults.killed;
         let is_killed = world.chance.hits(often) || world.killed_at == Some((world.requests, is_done));
         if is_killed {
-            world.count("kill at a request");
-            let run = self.run;
-            world.show(|| format!("  run {run} is killed at a request"));
-            self.kill();
+            self.killed_at_request(world);
         }
         is_killed
+    }
+
+    fn killed_at_request(&self, world: &mut World) {
+        world.count("kill at a request");
+        let run = self.run;
+        world.show(|| format!("  run {run} is killed at a request"));
+        self.kill();
+    }
+
+    /// Before its last checkpoint a run may have put out what it puts out at its end alone.
+    pub fn meets_end(&self) -> Result<()> {
+        let mut world = self.shared.world();
+        let often = world.faults.at_end;
+        if often > 0 && world.chance.hits(often) {
+            world.count("kill at an end");
+            self.killed_at_request(&mut world);
+            return Err(killed());
+        }
+        Ok(())
     }
 
     /// Asks for something.
