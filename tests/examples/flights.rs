@@ -5,7 +5,7 @@ use connector_local::Topics;
 use dataflow::{ManualClock, Position, ProcessingTime, Topic};
 use serde_json::Value;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
 use tempfile::TempDir;
@@ -36,7 +36,7 @@ impl Flights {
     /// Copies the example, and gives it these environments.
     pub fn copy(environments: &[&str]) -> Flights {
         let folder = tempfile::tempdir().expect("a folder for the test can be made");
-        copy(&tests::root().join("examples/flights"), folder.path());
+        tests::copy_example(&tests::root().join("examples/flights"), folder.path());
         let mut settings = "[project]\nname = \"flights\"\n".to_owned();
         for environment in environments {
             settings += &format!(
@@ -108,22 +108,5 @@ impl Flights {
             }
         };
         (0..topic.partitions()).map(partition).collect()
-    }
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).expect("the copy can be made");
-    for entry in fs::read_dir(from).expect("the example can be read") {
-        let from = entry.expect("the example can be read").path();
-        let name = from.file_name().expect("an entry has a name").to_string_lossy().into_owned();
-        // What runs in the example's own folder left behind is no part of it.
-        if ["topics", "warehouse", "__pycache__"].contains(&name.as_str()) {
-            continue;
-        }
-        if from.is_dir() {
-            copy(&from, &to.join(name));
-        } else {
-            fs::copy(&from, to.join(name)).expect("the copy can be made");
-        }
     }
 }

@@ -6,6 +6,7 @@ mod pages;
 mod scene;
 
 mod crashes;
+mod examples;
 mod kills;
 mod struck;
 

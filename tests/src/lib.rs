@@ -3,6 +3,7 @@
 mod broker;
 pub mod catalogs;
 mod chance;
+mod examples;
 mod killed;
 pub mod machine;
 mod place;
@@ -14,6 +15,7 @@ pub mod time_rule;
 
 pub use broker::Broker;
 pub use chance::Chance;
+pub use examples::copy_example;
 pub use killed::run_with_kills;
 pub use place::{Place, archive, told};
 pub use program::{Ended, Program, Taken};
