@@ -32,8 +32,9 @@ impl<'a> Watching<'a> {
         Watching { topics, names: names.to_vec(), open: BTreeMap::new(), seen }
     }
 
-    /// Takes what has come since the last look.
-    fn look(&mut self) {
+    /// Takes some of what has come since the last look; false if nothing has.
+    fn look(&mut self) -> bool {
+        let mut has_come = false;
         for name in &self.names {
             if !self.open.contains_key(name) {
                 let Some(topic) = self.topics.topic(name).expect("the topics can be read") else { continue };
@@ -41,10 +42,12 @@ impl<'a> Watching<'a> {
             }
             let watch = self.open.get_mut(name).expect("opened above");
             let some = watch.next(MESSAGES_MAX).expect("the topic can be read");
+            has_come |= !some.is_empty();
             let at = now();
             let values = some.into_iter().map(|(message, ..)| serde_json::from_slice(&message.payload).expect("JSON"));
             self.seen.get_mut(name).expect("one of them").extend(values.map(|values| Seen { at, values }));
         }
+        has_come
     }
 
     /// Watches on a thread of its own until it is told to stop.
@@ -61,7 +64,7 @@ impl<'a> Watching<'a> {
                 self.look();
                 pause(LOOK);
             }
-            self.look();
+            while self.look() {}
             self.seen
         })
     }
