@@ -149,7 +149,10 @@ fn trial(seed: u64) {
         let signal = if trial.chance.permille(800) { "KILL" } else { "INT" };
         running.signal(signal);
         let ended = running.ended(RUN).expect("it ends");
-        assert_eq!(ended.code, if signal == "KILL" { None } else { Some(0) }, "seed {seed}: {}", ended.told);
+        // A process that has said nothing may not have come to where it takes Ctrl-C as its end.
+        let had_not_begun = ended.code.is_none() && ended.told.is_empty();
+        let is_wanted = ended.code == if signal == "KILL" { None } else { Some(0) };
+        assert!(is_wanted || had_not_begun, "seed {seed}: {:?}: {}", ended.code, ended.told);
         kills += usize::from(signal == "KILL");
     }
     trial.finish(&format!("seed {seed}, {kills} kills"));
