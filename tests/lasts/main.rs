@@ -14,6 +14,8 @@ mod cycles;
 mod ends;
 mod limits;
 
+mod added;
+mod carried;
 mod changed;
 mod commands;
 mod rebuilt;

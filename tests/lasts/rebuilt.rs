@@ -11,7 +11,7 @@ use tests::{Running, surplus, table_rows, told};
 
 /// How a change is applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Way {
+pub enum Way {
     /// Changed steps are built from history, and the others keep their state.
     Built,
     /// Nothing has to be read.
@@ -145,12 +145,12 @@ fn wired(project: &Project, begin: Begin, until_caught_up: bool, applies_changes
 }
 
 impl Trial {
-    fn write(&self, sql: &str) {
+    pub fn write(&self, sql: &str) {
         std::fs::write(self.place.path().join("pipelines/all.sql"), sql).unwrap();
     }
 
     /// Runs the job for a while and ends it as people do.
-    fn run_and_stop(&mut self) {
+    pub fn run_and_stop(&mut self) {
         let project = self.place.project("dev");
         let workers = 1 + self.chance.below(4) as usize;
         let mut running = Running::new(wired(&project, Begin::GoOn, false, false), workers, self.chance.number());
@@ -169,12 +169,12 @@ impl Trial {
     }
 
     /// Applies what is written now; killed at random on the way, and begun again. Gives how.
-    fn apply(&mut self) -> Way {
+    pub fn apply(&mut self) -> Way {
         let mut kills = self.chance.below(3);
         loop {
             let project = self.place.project("dev");
             let options = JobOptions { applies_changes: true, ..JobOptions::default() };
-            match project.rebuild(&options).map_err(told).unwrap() {
+            match project.rebuild(&options, engine::state_memory).map_err(told).unwrap() {
                 Rebuilding::Run(wired, steps, lacking) => {
                     assert!(steps.built > 0);
                     let workers = 1 + self.chance.below(4) as usize;
@@ -198,13 +198,13 @@ impl Trial {
         }
     }
 
-    fn end(&mut self, environment: &str, begin: Begin) {
+    pub fn end(&mut self, environment: &str, begin: Begin) {
         let project = self.place.project(environment);
         let wired = wired(&project, begin, true, true);
         Running::new(wired, 1 + self.chance.below(3) as usize, self.chance.number()).run_to_end().unwrap();
     }
 
-    fn rows(&self, environment: &str, table: &str) -> Vec<String> {
+    pub fn rows(&self, environment: &str, table: &str) -> Vec<String> {
         table_rows(&self.place.project(environment).warehouse().unwrap(), table)
     }
 }

@@ -43,7 +43,8 @@ pub fn message(chance: &mut Chance, count: &mut u64, event: EventTime) -> String
     let id = if chance.permille(100) { chance.below(*count + 1) } else { *count };
     *count += 1;
     let (sender, size) = (chance.below(4), chance.below(200));
-    format!(r#"{{"id":"m{id}","sender":{sender},"size":{size},"sent_at":"{event}"}}"#)
+    let note = *count * 7 % 23;
+    format!(r#"{{"id":"m{id}","sender":{sender},"size":{size},"note":{note},"sent_at":"{event}"}}"#)
 }
 
 /// A report.

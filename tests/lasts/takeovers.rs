@@ -100,7 +100,7 @@ impl Reports {
     /// Builds what changed steps lack; why no state is kept, where that is so.
     fn built(&self) -> Option<String> {
         let options = JobOptions { applies_changes: true, ..JobOptions::default() };
-        match self.project().rebuild(&options).map_err(told).unwrap() {
+        match self.project().rebuild(&options, engine::state_memory).map_err(told).unwrap() {
             Rebuilding::Run(wired, _, lacking) => {
                 let built = Running::new(*wired, 1, 3).run_to_end();
                 assert_eq!(built.is_err(), lacking.why().is_some(), "{:?}", built.err().map(|error| error.chain()));

@@ -3,8 +3,9 @@
 use crate::fields::{flag, text};
 use dataflow::{ByteReader, ByteWriter, EventTime, Result, RowOrder, Span};
 
-/// The version of the byte form; the first one does not say how long rows wait.
-const VERSION: u8 = 2;
+/// The version of the byte form; the first one does not say how long rows wait, and the first two not what states hold.
+const VERSION: u8 = 3;
+const WITHOUT_STATES: u8 = 2;
 const WITHOUT_WAITS: u8 = 1;
 
 /// The parts of a job. Nothing here is looked at by this crate.
@@ -38,6 +39,21 @@ pub struct PlannedPart {
     pub content: u128,
     /// The same for people.
     pub computes: String,
+    /// Of a step what its state holds; `None` where that is nothing, rows as a whole alone, or not known.
+    pub state: Option<PlannedState>,
+}
+
+/// What the state of a step holds, apart from rows that it holds as a whole.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PlannedState {
+    /// What it holds of which rows; columns that these only carry along are no part of it, nor are functions of windows.
+    pub held: u128,
+    /// What rows of the first input carry, and how they come: what rows are that are held as a whole.
+    pub carried: u128,
+    /// Of windows each function: what it holds, and the same for people.
+    pub functions: Vec<(u128, String)>,
+    /// Of windows how their state is stored.
+    pub layout: Vec<u8>,
 }
 
 /// An output of a job.
@@ -114,6 +130,7 @@ impl JobPlan {
                 out.bytes(part.name.as_bytes());
                 out.bytes(&part.content.to_le_bytes());
                 out.bytes(part.computes.as_bytes());
+                write_state(&mut out, part.state.as_ref());
             }
         }
         out.u64(self.outputs.len() as u64);
@@ -136,14 +153,15 @@ impl JobPlan {
 
     /// Reads the byte form.
     pub(crate) fn parse(bytes: &[u8]) -> Result<JobPlan> {
-        let has_waits = bytes.first() != Some(&WITHOUT_WAITS);
-        let version = if has_waits { VERSION } else { WITHOUT_WAITS };
+        let version = bytes.first().copied().filter(|version| (WITHOUT_WAITS..VERSION).contains(version));
+        let version = version.unwrap_or(VERSION);
+        let (has_waits, has_states) = (version > WITHOUT_WAITS, version > WITHOUT_STATES);
         let from = &mut ByteReader::new("the plan of a job", bytes, version)?;
         let mut plan = JobPlan::default();
         for _ in 0..from.u64()? {
             plan.streams.push(PlannedStream { name: text(from)?, settings: pairs(from)? });
         }
-        (plan.steps, plan.inputs) = (parts(from)?, parts(from)?);
+        (plan.steps, plan.inputs) = (parts(from, has_states)?, parts(from, has_states)?);
         for _ in 0..from.u64()? {
             let (name, content) = (text(from)?, content(from)?);
             let (is_topic, columns) = (flag(from)?, pairs(from)?);
@@ -178,12 +196,38 @@ impl OutputCut {
     }
 }
 
-fn parts(from: &mut ByteReader) -> Result<Vec<PlannedPart>> {
+fn parts(from: &mut ByteReader, has_states: bool) -> Result<Vec<PlannedPart>> {
     let mut parts = Vec::new();
     for _ in 0..from.u64()? {
-        parts.push(PlannedPart { name: text(from)?, content: content(from)?, computes: text(from)? });
+        let (name, content, computes) = (text(from)?, content(from)?, text(from)?);
+        let state = if has_states { state(from)? } else { None };
+        parts.push(PlannedPart { name, content, computes, state });
     }
     Ok(parts)
+}
+
+fn write_state(out: &mut ByteWriter, state: Option<&PlannedState>) {
+    out.u8(u8::from(state.is_some()));
+    let Some(PlannedState { held, carried, functions, layout }) = state else { return };
+    out.bytes(&held.to_le_bytes());
+    out.bytes(&carried.to_le_bytes());
+    out.u64(functions.len() as u64);
+    for (content, computes) in functions {
+        out.bytes(&content.to_le_bytes());
+        out.bytes(computes.as_bytes());
+    }
+    out.bytes(layout);
+}
+
+fn state(from: &mut ByteReader) -> Result<Option<PlannedState>> {
+    if !flag(from)? {
+        return Ok(None);
+    }
+    let (held, carried, mut functions) = (content(from)?, content(from)?, Vec::new());
+    for _ in 0..from.u64()? {
+        functions.push((content(from)?, text(from)?));
+    }
+    Ok(Some(PlannedState { held, carried, functions, layout: from.bytes()?.to_vec() }))
 }
 
 fn content(from: &mut ByteReader) -> Result<u128> {

@@ -26,10 +26,10 @@ mod changed_job;
 mod collection;
 mod run;
 
-pub use changed_job::ChangedJob;
+pub use changed_job::{ChangedJob, MovedStep, Rewrite};
 pub use facts::JobFacts;
 pub use folder::Folder;
-pub use job_plan::{Feed, JobPlan, OutputCut, PlannedOutput, PlannedPart, PlannedStream};
+pub use job_plan::{Feed, JobPlan, OutputCut, PlannedOutput, PlannedPart, PlannedState, PlannedStream};
 pub use manifest::Manifest;
 pub use reading::{count, look, look_at_all};
 pub use run::{Checkpoints, save_newest};

@@ -69,6 +69,16 @@ pub(crate) fn manifest(store: &dyn Store, number: u64) -> Result<Option<Manifest
 /// So much state is read at once, and is in memory while all workers take it up.
 pub(crate) const AT_ONCE_BYTES: u64 = 256 << 20;
 
+/// What a step has in each worker; its pieces are read when they are asked for.
+pub(crate) fn pieces_of_step(store: &Arc<dyn Store>, manifest: &Manifest, step: &str) -> Vec<Pieces> {
+    let files: Arc<[StateFile]> = manifest.files.clone().into();
+    let of_step = manifest.steps.iter().filter(|state| state.step == step);
+    let pieces = |state: &StepState<Vec<Piece>>| -> Pieces {
+        Arc::new(PiecesOfStep { store: store.clone(), files: files.clone(), pieces: state.state.clone() })
+    };
+    of_step.map(pieces).collect()
+}
+
 /// Reads the state that a manifest names; more than so many bytes of it are read when steps take them up.
 pub(crate) fn restore_from(store: &Arc<dyn Store>, manifest: &Manifest, at_once_bytes: u64) -> Result<RestoredJob> {
     if manifest.state_bytes() <= at_once_bytes {

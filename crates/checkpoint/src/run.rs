@@ -125,7 +125,7 @@ impl Checkpoints {
         }
         let inputs = job.inputs(newest)?;
         let mut files = StateFiles::of_changed_job(&*self.store, self.epoch, &mut self.serial, newest);
-        let steps = match job.write_steps(newest, &mut files) {
+        let steps = match job.write_steps(&self.store, newest, &mut files) {
             Ok(steps) => steps,
             Err(e) => return Err(files.abandon(e)),
         };
@@ -146,10 +146,14 @@ impl Checkpoints {
     }
 
     /// Puts the checkpoint of a job that computes something else; from then on every run goes on from it. After an error of
-    /// kind `Unavailable` the same may be put again.
+    /// kind `Unavailable` the same may be put again. What is not named any more goes, as does what a run has written that
+    /// was killed before it came to this.
     pub fn put_changed(&mut self, changed: &Manifest) -> Result<()> {
         match self.put_manifest(changed)? {
-            Put::Newest => Ok(()),
+            Put::Newest => {
+                self.collect_as(changed.number, 0);
+                Ok(())
+            }
             Put::Taken(number) => Err(Error::unavailable(format!(
                 "checkpoint {} was put by an older run while state was built again",
                 self.store.place(&names::manifest(number)),

@@ -108,8 +108,8 @@ const ROW: u8 = 1;
 const LAST: u8 = 2;
 const PENDING: u8 = 3;
 
-/// What the state of an as-of join is of.
-pub(crate) fn fingerprint((left, right): (&SchemaRef, &SchemaRef), spec: &Spec) -> Result<u64> {
+/// What the state of an as-of join is of: 64 bits that stand in every piece of it.
+pub fn fingerprint((left, right): (&SchemaRef, &SchemaRef), spec: &Spec) -> Result<u64> {
     let Spec { left_keys, right_keys, columns, behind, strict, inner } = spec;
     let columns: Vec<usize> = columns.iter().map(|(column, _)| *column).collect();
     let out = Fingerprint::of("as-of").schema(left)?.schema(right)?.columns(left_keys).columns(right_keys);

@@ -158,8 +158,9 @@ struct Decided {
     failed: Vec<String>,
 }
 
-/// What the state of a decision with a name and a subject is of, whose rules have names and lengths of ONCE PER.
-pub(crate) fn fingerprint<'a>(
+/// What the state of a decision with a name and a subject is of, whose rules have names and lengths of ONCE PER: 64
+/// bits that stand in every piece of it.
+pub fn fingerprint<'a>(
     input: &SchemaRef,
     (name, subject): (&str, usize),
     rules: impl ExactSizeIterator<Item = (&'a str, Option<Span>)>,

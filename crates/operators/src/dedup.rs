@@ -77,6 +77,11 @@ impl Dedup {
         self.staged.append_to(&mut self.log)
     }
 
+    /// What its state is of: 64 bits that stand in every piece of it.
+    pub fn fingerprint(&self) -> u64 {
+        self.fingerprint
+    }
+
     fn count_state(&self, cx: &mut Context) {
         cx.set_state(self.keys.size() + self.last.size(), self.log.size(), self.log.spilled());
     }

@@ -133,8 +133,8 @@ pub struct RangeAggregate {
 const ROW: u8 = 1;
 const PENDING: u8 = 2;
 
-/// What the state of an aggregate over another stream is of.
-pub(crate) fn fingerprint((left, right): (&SchemaRef, &SchemaRef), spec: &Spec) -> Result<u64> {
+/// What the state of an aggregate over another stream is of: 64 bits that stand in every piece of it.
+pub fn fingerprint((left, right): (&SchemaRef, &SchemaRef), spec: &Spec) -> Result<u64> {
     let out = Fingerprint::of("range").schema(left)?.schema(right)?.columns(&spec.left_keys).columns(&spec.right_keys);
     let mut out = out.count(spec.functions.len());
     for Function { name: _, computes, argument, filter, from, to } in &spec.functions {

@@ -115,8 +115,12 @@ mod tests {
     use checkpoint::PlannedStream;
 
     fn parts(parts: &[(&str, u128)]) -> Vec<PlannedPart> {
-        let part =
-            |&(name, content): &(&str, u128)| PlannedPart { name: name.to_owned(), content, computes: String::new() };
+        let part = |&(name, content): &(&str, u128)| PlannedPart {
+            name: name.to_owned(),
+            content,
+            computes: String::new(),
+            state: None,
+        };
         parts.iter().map(part).collect()
     }
 

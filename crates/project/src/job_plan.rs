@@ -1,23 +1,26 @@
 //! What a job is, as its checkpoints keep it: parts that are found again by what they do.
 
-use checkpoint::{Feed, JobPlan, PlannedOutput, PlannedPart, PlannedStream};
+use checkpoint::{Feed, JobPlan, PlannedOutput, PlannedPart, PlannedState, PlannedStream};
 use dataflow::{BadRowPolicy, Edge, JobGraph, Late, Node, NodeKind, Output, Port, Quiet, stages};
-use sql::{CheckedPlan, History, NodeIdentity, Stream, length_text};
+use sql::{CheckedPlan, History, NodeIdentity, StateIdentity, Stream, length_text};
 use values::Encoding;
 
 /// What the job of a plan is.
 pub fn job_plan(checked: &CheckedPlan, graph: &JobGraph) -> JobPlan {
     let nodes = checked.node_identities();
-    let is_step = |node: &(&Node, &NodeIdentity)| matches!(node.0.kind, NodeKind::Step(_));
-    let step = |(node, identity): (&Node, &NodeIdentity)| PlannedPart {
+    let states = checked.state_identities();
+    let is_step = |(node, ..): &(&Node, &NodeIdentity, &Option<StateIdentity>)| matches!(node.kind, NodeKind::Step(_));
+    let step = |(node, identity, state): (&Node, &NodeIdentity, &Option<StateIdentity>)| PlannedPart {
         name: node.name.clone(),
         content: identity.content,
         computes: node.describe.clone(),
+        state: state.as_ref().map(planned_state),
     };
     let input = |edge: &Edge| PlannedPart {
         name: graph.edge_name(edge),
         content: checked.input_identity(edge, &nodes),
         computes: String::new(),
+        state: None,
     };
     let both = || graph.nodes.iter().zip(&nodes);
     let output = |(node, identity): (&Node, &NodeIdentity)| {
@@ -32,10 +35,20 @@ pub fn job_plan(checked: &CheckedPlan, graph: &JobGraph) -> JobPlan {
     };
     JobPlan {
         streams: checked.streams.iter().map(planned_stream).collect(),
-        steps: both().filter(is_step).map(step).collect(),
+        steps: both()
+            .zip(&states)
+            .map(|((node, identity), state)| (node, identity, state))
+            .filter(is_step)
+            .map(step)
+            .collect(),
         inputs: stages(graph).iter().flat_map(|stage| &stage.inputs).map(input).collect(),
         outputs: both().filter_map(output).collect(),
     }
+}
+
+fn planned_state(state: &StateIdentity) -> PlannedState {
+    let StateIdentity { held, carried, functions, layout } = state.clone();
+    PlannedState { held, carried, functions, layout }
 }
 
 fn feed(edge: &Edge, graph: &JobGraph, nodes: &[NodeIdentity]) -> Feed {

@@ -2,41 +2,22 @@
 //! where the job was stopped, and why nothing of it can be kept, where that is so.
 
 use crate::changes::Changes;
+use crate::moved_state::NodeStates;
+pub(crate) use crate::moved_state::{NodeState, PlannedJob};
 use crate::waits::{wait_of, wait_of_step};
 use checkpoint::{Feed, JobPlan, Manifest, OutputCut, PlannedOutput, PlannedPart};
-use dataflow::{CoordinatorState, EventTime, JobGraph, NodeKind};
-use sql::NodeIdentity;
+use dataflow::{CoordinatorState, EventTime, NodeKind};
 use std::collections::BTreeMap;
-
-/// What becomes of the state of each node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum NodeState {
-    /// It is no step.
-    NoStep,
-    /// It goes on with what it has.
-    Kept,
-    /// It is new or another, and has none.
-    Stateless,
-    /// It is new or another, and what it holds is built from history.
-    Built,
-}
 
 /// How a job goes on with the state that it has.
 pub(crate) struct KeptState {
     pub changes: Changes,
     /// What becomes of each node of the graph.
-    pub nodes: Vec<NodeState>,
+    pub states: NodeStates,
     /// Up to when each node has released everything.
     pub levels: Vec<EventTime>,
     /// Positions and watermarks of the streams as they are numbered now.
     pub coordinator: CoordinatorState,
-}
-
-/// What the job is now.
-pub(crate) struct PlannedJob<'a> {
-    pub plan: &'a JobPlan,
-    pub graph: &'a JobGraph,
-    pub nodes: &'a [NodeIdentity],
 }
 
 impl KeptState {
@@ -45,8 +26,8 @@ impl KeptState {
         let changes = Changes::between(&before.facts.plan, now.plan);
         let coordinator = renumbered(before, now.plan, &changes)?;
         let levels = levels(now, &coordinator)?;
-        let nodes = node_states(now, &changes);
-        let kept = KeptState { changes, nodes, levels, coordinator };
+        let states = NodeStates::of(&before.facts.plan, now, &changes, &levels);
+        let kept = KeptState { changes, states, levels, coordinator };
         for output in &now.plan.outputs {
             kept.check_output(before, now, output, cuts)?;
         }
@@ -59,13 +40,8 @@ impl KeptState {
 
     /// The steps of a plan, each with its node and what becomes of it.
     pub fn steps<'a>(&'a self, now: &'a JobPlan) -> impl Iterator<Item = (usize, &'a PlannedPart, NodeState)> {
-        let nodes = self.nodes.iter().enumerate().filter(|(_, state)| **state != NodeState::NoStep);
+        let nodes = self.states.nodes.iter().enumerate().filter(|(_, state)| **state != NodeState::NoStep);
         nodes.zip(&now.steps).map(|((node, state), step)| (node, step, *state))
-    }
-
-    /// Whether a node is built from history.
-    pub fn is_built(&self, node: usize) -> bool {
-        self.nodes[node] == NodeState::Built
     }
 
     /// Rows that steps hold or have put out are those that an output has, or has not: else they would be lost.
@@ -109,8 +85,13 @@ impl KeptState {
     fn check_levels(&self, before: &Manifest, now: &PlannedJob) -> Result<(), String> {
         let was = &before.facts.plan.steps;
         for ((node, step, state), found) in self.steps(now.plan).zip(&self.changes.steps) {
-            let name = found.and_then(|at| was.get(at)).map(|was| was.name.as_str());
-            let Some(name) = name.filter(|_| state == NodeState::Kept && now.nodes[node].has_state) else { continue };
+            let place = match state {
+                NodeState::Kept => *found,
+                NodeState::Moved(place) | NodeState::Joined(place) => Some(place),
+                _ => None,
+            };
+            let name = place.and_then(|at| was.get(at)).map(|was| was.name.as_str());
+            let Some(name) = name.filter(|_| now.nodes[node].has_state) else { continue };
             if before.watermark_of(name) != Some(self.levels[node]) {
                 return Err(format!("step {} had not come as far as its streams", step.name));
             }
@@ -120,13 +101,17 @@ impl KeptState {
 
     /// How long rows wait in steps that are not kept, by their names.
     fn waits<'a>(&'a self, now: &'a JobPlan) -> BTreeMap<&'a str, &'a str> {
-        let others = self.steps(now).filter(|(_, _, state)| *state != NodeState::Kept);
+        let others = self.steps(now).filter(|(_, _, state)| !state.is_kept());
         others.filter_map(|(_, step, _)| wait_of_step(step)).collect()
     }
 
     /// The same for the steps that there were.
     fn waited<'a>(&self, before: &'a JobPlan) -> BTreeMap<&'a str, &'a str> {
-        let is_lost = |at: &usize| !self.changes.steps.contains(&Some(*at));
+        let goes_on = |at: usize| {
+            let states = [NodeState::Moved(at), NodeState::Joined(at)];
+            self.changes.steps.contains(&Some(at)) || self.states.nodes.iter().any(|state| states.contains(state))
+        };
+        let is_lost = |at: &usize| !goes_on(*at);
         let lost = (0..before.steps.len()).filter(is_lost);
         lost.filter_map(|at| wait_of_step(&before.steps[at])).collect()
     }
@@ -158,17 +143,4 @@ fn levels(now: &PlannedJob, coordinator: &CoordinatorState) -> Result<Vec<EventT
     }
     let of = |reach: &Vec<usize>| reach.iter().map(|&stream| coordinator.watermarks[stream]).min();
     Ok(now.graph.sources_by_node().iter().map(|reach| of(reach).unwrap_or(EventTime::MIN)).collect())
-}
-
-fn node_states(now: &PlannedJob, changes: &Changes) -> Vec<NodeState> {
-    let mut found = changes.steps.iter();
-    let state = |(node, identity): (&dataflow::Node, &NodeIdentity)| match &node.kind {
-        NodeKind::Step(_) => match (found.next(), identity.has_state) {
-            (Some(Some(_)), _) => NodeState::Kept,
-            (_, true) => NodeState::Built,
-            (_, false) => NodeState::Stateless,
-        },
-        _ => NodeState::NoStep,
-    };
-    now.graph.nodes.iter().zip(now.nodes).map(state).collect()
 }

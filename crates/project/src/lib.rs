@@ -54,6 +54,7 @@ mod jobs;
 mod spill_folder;
 mod stream_input;
 
+mod frozen_pieces;
 mod gone_outputs;
 mod lacking_rows;
 mod takeover;
@@ -61,12 +62,13 @@ mod waits;
 
 mod anchors;
 mod going_on;
-mod kept_state;
 mod secrets;
 mod settle;
 
 mod growing;
 mod job;
+mod kept_state;
+mod moved_state;
 mod rebuilt_state;
 
 mod rebuild;
@@ -129,7 +131,7 @@ pub use plan_change::{OutputChange, PlannedChange, Presence, StateChange, StepCh
 pub use publish::{PublishEvent, PublishOptions, PublishSummary};
 pub use publish_input::InputOptions;
 pub use rebuild::{KeptSteps, Rebuilding};
-pub use rebuilt_state::Lacking;
+pub use rebuilt_state::{Lacking, MakeStateMemory};
 pub use savepoints::{SavedJob, SavepointRequests};
 pub use spill_folder::SpillFolder;
 pub use stream_input::{WAITING_MAX, WaitingMessages};

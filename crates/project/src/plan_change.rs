@@ -16,7 +16,7 @@ use crate::takeover::{Takeover, refusals};
 use checkpoint::{JobPlan, Manifest, OutputCut, PlannedPart};
 use dataflow::{ErrorKind, EventTime, Node, NodeKind, ProcessingTime, Result};
 use seam::StreamInput;
-use sql::{CheckedPlan, LookBack, NodeIdentity, OutputSpec};
+use sql::{CheckedPlan, LookBack, NodeIdentity, OutputSpec, WindowJoin};
 use std::path::Path;
 
 /// What becomes of a job.
@@ -70,6 +70,8 @@ pub enum StateChange {
     None,
     /// It goes on with what it has.
     Kept,
+    /// The state of some functions goes on, and that of others is built from history.
+    PartlyKept,
     /// It is built from history; what it had is lost.
     Built,
     /// It is lost with the step.
@@ -102,6 +104,9 @@ pub struct StepChange {
     pub bytes: u64,
     /// What becomes of its state.
     pub state: StateChange,
+    /// Of windows with other functions than they had each function, those that are gone last: what it computes, and what
+    /// becomes of its state.
+    pub functions: Vec<(String, StateChange)>,
 }
 
 /// An output of a job.
@@ -156,7 +161,7 @@ impl Project {
         refusals.extend(unfitting.into_iter().map(|wrong| wrong.message));
         let cuts = takeover.as_ref().map_or(&[][..], |takeover| &takeover.cuts);
         let nodes = checked.node_identities();
-        let planned = PlannedJob { plan: &now, graph: &graph, nodes: &nodes };
+        let planned = PlannedJob { plan: &now, graph: &graph, nodes: &nodes, checked: &checked };
         let way = match &takeover {
             Some(_) => Some(self.way(&checked, &planned, &before, cuts)?),
             None => None,
@@ -170,7 +175,7 @@ impl Project {
             (Some(Way::Anew(_)), Some(takeover)) => self.lacking(&checked, takeover)?,
             _ => vec![],
         };
-        let states = states(&planned, &way, is_same);
+        let states = states(&planned, &changes, &way, is_same);
         Ok(Some(PlannedChange {
             checkpoint: before.coordinator.number,
             written_at: before.written_at,
@@ -228,11 +233,10 @@ impl Project {
             Ok(kept) => kept,
             Err(why) => return Ok(Way::Anew(why)),
         };
-        let RebuildInputs { inputs, look_back, .. } =
-            match self.rebuild_inputs(checked, planned.graph, &kept, before)? {
-                Ok(inputs) => inputs,
-                Err(why) => return Ok(Way::Anew(why)),
-            };
+        let RebuildInputs { inputs, look_back, .. } = match self.rebuild_inputs(checked, &kept, before)? {
+            Ok(inputs) => inputs,
+            Err(why) => return Ok(Way::Anew(why)),
+        };
         let reads = inputs.iter().zip(look_back).map(|(input, look_back)| stream_read(input, look_back));
         Ok(Way::Keeps(kept, reads.collect::<Result<_>>()?))
     }
@@ -271,15 +275,31 @@ fn stream_read(input: &StreamInput, look_back: LookBack) -> Result<StreamRead> {
     Ok(StreamRead { stream: input.spec.name.clone(), look_back, rows, bytes, messages })
 }
 
+/// What becomes of the state of a step.
+struct StepState<'a> {
+    state: StateChange,
+    /// The place of the step that it was.
+    was: Option<usize>,
+    /// Where its windows have other functions than they had.
+    join: Option<&'a WindowJoin>,
+}
+
 /// What becomes of the state of each step, in the order of the plan.
-fn states(now: &PlannedJob, way: &Option<Way>, is_same: bool) -> Vec<StateChange> {
+fn states<'a>(now: &PlannedJob, changes: &Changes, way: &'a Option<Way>, is_same: bool) -> Vec<StepState<'a>> {
+    let found = |state: StateChange, was: Option<usize>| StepState { state, was, join: None };
     if let Some(Way::Keeps(kept, _)) = way {
-        let state = |(node, _, state): (usize, &PlannedPart, NodeState)| match state {
-            NodeState::Built => StateChange::Built,
-            NodeState::Kept if now.nodes[node].has_state => StateChange::Kept,
-            _ => StateChange::None,
+        let state = |((node, _, state), same): ((usize, &PlannedPart, NodeState), &Option<usize>)| match state {
+            NodeState::Built => found(StateChange::Built, *same),
+            NodeState::Moved(was) => found(StateChange::Kept, Some(was)),
+            NodeState::Joined(was) => {
+                let is_partly_built = kept.states.is_partly_built(node);
+                let state = if is_partly_built { StateChange::PartlyKept } else { StateChange::Kept };
+                StepState { join: kept.states.joins.get(&node), ..found(state, Some(was)) }
+            }
+            NodeState::Kept if now.nodes[node].has_state => found(StateChange::Kept, *same),
+            _ => found(StateChange::None, *same),
         };
-        return kept.steps(now.plan).map(state).collect();
+        return kept.steps(now.plan).zip(&changes.steps).map(state).collect();
     }
     let is_step = |(node, _): &(&Node, &NodeIdentity)| matches!(node.kind, NodeKind::Step(_));
     let steps = now.graph.nodes.iter().zip(now.nodes).filter(is_step);
@@ -288,7 +308,7 @@ fn states(now: &PlannedJob, way: &Option<Way>, is_same: bool) -> Vec<StateChange
         (true, true) => StateChange::Kept,
         (true, false) => StateChange::Built,
     };
-    steps.map(|(_, identity)| state(identity.has_state)).collect()
+    steps.zip(&changes.steps).map(|((_, identity), same)| found(state(identity.has_state), *same)).collect()
 }
 
 /// The stream that had come no further than outputs begin.
@@ -321,36 +341,50 @@ fn streams(before: &JobPlan, now: &JobPlan, changes: &Changes) -> Vec<StreamChan
     found
 }
 
-fn steps(before: &Manifest, now: &JobPlan, changes: &Changes, states: &[StateChange]) -> Vec<StepChange> {
+fn steps(before: &Manifest, now: &JobPlan, changes: &Changes, states: &[StepState]) -> Vec<StepChange> {
     let was = &before.facts.plan.steps;
-    let change = |((step, found), state): ((&PlannedPart, &Option<usize>), &StateChange)| {
-        let kept = found.and_then(|at| was.get(at));
+    let change = |((step, same), of): ((&PlannedPart, &Option<usize>), &StepState)| {
+        let kept = of.was.and_then(|at| was.get(at));
         let namesake = was.iter().find(|was| was.name == step.name).filter(|_| kept.is_none());
         StepChange {
             name: step.name.clone(),
             was_called: kept.map(|kept| kept.name.clone()).filter(|name| *name != step.name),
             presence: match (kept, namesake) {
+                (Some(_), _) if same.is_none() => Presence::Changed,
                 (Some(_), _) => Presence::Kept,
                 (None, Some(_)) => Presence::Changed,
                 (None, None) => Presence::New,
             },
             computes: step.computes.clone(),
+            functions: kept.zip(of.join).map_or(vec![], |(was, join)| functions(was, step, join)),
             bytes: kept.or(namesake).map_or(0, |was| before.bytes_of(&was.name)),
-            state: *state,
+            state: of.state,
         }
     };
     let mut steps: Vec<StepChange> = now.steps.iter().zip(&changes.steps).zip(states).map(change).collect();
-    let is_gone =
-        |&at: &usize| !changes.steps.contains(&Some(at)) && now.steps.iter().all(|step| step.name != was[at].name);
+    let goes_on = |at: usize| states.iter().any(|of| of.was == Some(at));
+    let is_gone = |&at: &usize| !goes_on(at) && now.steps.iter().all(|step| step.name != was[at].name);
     steps.extend((0..was.len()).filter(is_gone).map(|at| StepChange {
         name: was[at].name.clone(),
         was_called: None,
         presence: Presence::Gone,
         computes: was[at].computes.clone(),
+        functions: vec![],
         bytes: before.bytes_of(&was[at].name),
         state: StateChange::Lost,
     }));
     steps
+}
+
+/// What becomes of the functions of windows whose state goes on though they are not those that there were.
+fn functions(was: &PlannedPart, now: &PlannedPart, join: &WindowJoin) -> Vec<(String, StateChange)> {
+    let of = |part: &PlannedPart| part.state.as_ref().map_or(vec![], |state| state.functions.clone());
+    let (had, has) = (of(was), of(now));
+    let is_gone = |(content, _): &&(u128, String)| has.iter().all(|(other, _)| other != content);
+    let state = |is_added: &bool| if *is_added { StateChange::Built } else { StateChange::Kept };
+    let functions = has.iter().zip(join.is_added()).map(|((_, computes), added)| (computes.clone(), state(added)));
+    let gone = had.iter().filter(is_gone).map(|(_, computes)| (computes.clone(), StateChange::Lost));
+    functions.chain(gone).collect()
 }
 
 fn outputs(before: &JobPlan, now: &JobPlan, cuts: &[OutputCut]) -> Vec<OutputChange> {

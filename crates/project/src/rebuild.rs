@@ -21,17 +21,17 @@ use crate::lacking_rows::topic_reaches;
 use crate::open::Project;
 use crate::output::{Begin, NewTables, WiredSink, refuse_history};
 use crate::output_check::wrong_outputs;
-use crate::rebuilt_state::{Lacking, RebuiltState, WantedStream};
+use crate::rebuilt_state::{JoinMemory, JoinedStep, Lacking, MakeStateMemory, RebuiltState, WantedStream};
 use crate::savepoints::SavepointRequests;
 use crate::takeover::{Takeover, refusals};
 use crate::wanted_rows::WantedRows;
-use checkpoint::{ChangedJob, JobFacts, Manifest};
+use checkpoint::{ChangedJob, JobFacts, JobPlan, Manifest, MovedStep, PlannedPart, Rewrite};
 use dataflow::{
     Batch, Committable, Committer, CoordinatorState, Edge, EventTime, Exchange, Fates, JobGraph, JobRows, Node,
-    NodeKind, Output, Port, Result, Sink,
+    NodeKind, Output, Port, Result, Sink, StateReader, StateWriter,
 };
 use seam::{Seam, StreamInput, read_again};
-use sql::{CheckedPlan, LookBack};
+use sql::{CheckedPlan, LookBack, StateMove};
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -73,7 +73,9 @@ pub(crate) struct RebuildInputs {
 
 impl Project {
     /// Prepares what has to be done before a job whose pipelines have changed goes on with the state that it has.
-    pub fn rebuild(&self, options: &JobOptions) -> Result<Rebuilding, Failure> {
+    ///
+    /// `memory` gives what state may take that is put together: so many bytes, and files in a folder for the rest.
+    pub fn rebuild(&self, options: &JobOptions, memory: MakeStateMemory) -> Result<Rebuilding, Failure> {
         let job = options.job.as_deref();
         if options.savepoint.is_some() || options.begin != Begin::GoOn || options.from.is_some() {
             return Ok(Rebuilding::Nothing);
@@ -97,13 +99,13 @@ impl Project {
             return Err(Failure::Diagnostics(wrong));
         }
         let nodes = checked.node_identities();
-        let planned = PlannedJob { plan: &now, graph: &graph, nodes: &nodes };
+        let planned = PlannedJob { plan: &now, graph: &graph, nodes: &nodes, checked: &checked };
         let cuts = Takeover::of(&before, &now)?.cuts;
         let kept = match KeptState::of(&before, &planned, &cuts) {
             Ok(kept) => kept,
             Err(why) => return Ok(Rebuilding::Anew(why)),
         };
-        let inputs = match self.rebuild_inputs(&checked, &graph, &kept, &before)? {
+        let inputs = match self.rebuild_inputs(&checked, &kept, &before)? {
             Ok(inputs) => inputs,
             Err(why) => return Ok(Rebuilding::Anew(why)),
         };
@@ -117,13 +119,15 @@ impl Project {
         };
         going_on.hold(self, false)?;
         commit_gone(self, gone(&before.facts.plan, &before.outputs, &now))?;
-        let changed = changed_job(&before, &planned, &kept);
+        let changed = changed_job(&checked, (&before, &planned, &kept))?;
         let steps = counted(&before, &planned, &kept);
         let warnings = going_on.take_warnings();
         let Some(held) = going_on.into_held() else { return Ok(Rebuilding::Nothing) };
-        let built = kept.steps(&now).filter(|(_, _, state)| *state == NodeState::Built);
+        let built = kept.steps(&now).filter(|(node, ..)| kept.states.is_read(*node));
         let built = built.map(|(node, step, _)| (step.name.clone(), kept.levels[node])).collect();
-        let mut rebuilt = RebuiltState::new(held, before, facts, changed, built);
+        let joined = joined(&before, &now, &kept);
+        let memory = JoinMemory { bytes: self.state_memory(), folder: self.spill_folder(), make: memory };
+        let mut rebuilt = RebuiltState::new(held, before, facts, changed, (built, joined, memory));
         if inputs.streams.is_empty() {
             rebuilt.finish(vec![], &JobRows::default())?;
             return Ok(Rebuilding::Done(steps));
@@ -138,12 +142,13 @@ impl Project {
     pub(crate) fn rebuild_inputs(
         &self,
         checked: &CheckedPlan,
-        graph: &JobGraph,
         kept: &KeptState,
         before: &Manifest,
     ) -> Result<std::result::Result<RebuildInputs, String>, Failure> {
-        let graph = above(graph, &|node| kept.is_built(node));
-        let reaches = checked.look_back_of(&|node| kept.is_built(node));
+        let joins = kept.states.joins.iter().map(|(node, join)| (*node, join));
+        let checked = &checked.with_added_functions(joins.filter(|(node, _)| kept.states.is_partly_built(*node)))?;
+        let graph = above(&self.lowered(checked, before.facts.start)?, &|node| kept.states.is_read(node));
+        let reaches = checked.look_back_of(&|node| kept.states.is_read(node));
         let (mut streams, mut inputs, mut look_back) = (Vec::new(), Vec::new(), Vec::new());
         for node in &graph.nodes {
             let NodeKind::Source(name) = &node.kind else { continue };
@@ -294,13 +299,37 @@ fn histories(before: &Manifest, kept: &KeptState, checked: &CheckedPlan) -> Vec<
     checked.streams.iter().enumerate().filter_map(of).collect()
 }
 
+/// A step takes over the state of one that held the same.
+struct Moved(StateMove);
+
+impl Rewrite for Moved {
+    fn rewrite(&self, from: &mut dyn StateReader, to: &mut dyn StateWriter) -> Result<()> {
+        self.0.write(from, to)
+    }
+}
+
+/// The windows that keep the state of some functions, or have fewer than they had.
+fn joined(before: &Manifest, now: &JobPlan, kept: &KeptState) -> Vec<JoinedStep> {
+    let step = |(node, step, state): (usize, &PlannedPart, NodeState)| {
+        let NodeState::Joined(place) = state else { return None };
+        let (was, join) = (before.facts.plan.steps[place].name.clone(), kept.states.joins.get(&node)?.clone());
+        Some(JoinedStep { was, now: step.name.clone(), join, is_built: kept.states.is_partly_built(node) })
+    };
+    kept.steps(now).filter_map(step).collect()
+}
+
 /// What goes on of the checkpoint; what is built comes to it.
-fn changed_job(before: &Manifest, now: &PlannedJob, kept: &KeptState) -> ChangedJob {
+fn changed_job(checked: &CheckedPlan, (before, now, kept): (&Manifest, &PlannedJob, &KeptState)) -> Result<ChangedJob> {
     let was = &before.facts.plan;
-    let (mut names, mut stateless) = (Vec::new(), Vec::new());
+    let joined = joined(before, now.plan, kept);
+    let (mut names, mut moved, mut stateless) = (Vec::new(), Vec::new(), Vec::new());
     for ((node, step, state), found) in kept.steps(now.plan).zip(&kept.changes.steps) {
         match (state, found.and_then(|at| was.steps.get(at))) {
             (NodeState::Kept, Some(was)) => names.push((was.name.clone(), step.name.clone())),
+            (NodeState::Moved(place), _) => {
+                let rewrite = Box::new(Moved(checked.state_move(node)?));
+                moved.push(MovedStep { was: was.steps[place].name.clone(), now: step.name.clone(), rewrite });
+            }
             (NodeState::Stateless, _) => stateless.push((step.name.clone(), kept.levels[node])),
             _ => {}
         }
@@ -312,7 +341,10 @@ fn changed_job(before: &Manifest, now: &PlannedJob, kept: &KeptState) -> Changed
     });
     let outputs = before.outputs.iter().filter(|output| now.plan.output(&output.output).is_some());
     let called = |name: &str| {
-        let step = names.iter().find(|(was, _)| was == name).map(|(_, now)| now.clone());
+        let moved = moved.iter().map(|step| (&step.was, &step.now));
+        let joined = joined.iter().map(|step| (&step.was, &step.now));
+        let mut all = names.iter().map(|(was, now)| (was, now)).chain(moved).chain(joined);
+        let step = all.find(|(was, _)| *was == name).map(|(_, now)| now.clone());
         step.or_else(|| now.plan.output(name).map(|output| output.name.clone()))
     };
     let stream = |(name, fates): &(String, Fates)| {
@@ -322,7 +354,7 @@ fn changed_job(before: &Manifest, now: &PlannedJob, kept: &KeptState) -> Changed
     };
     let steps = before.rows.steps.iter().filter_map(|(name, fates)| Some((called(name)?, *fates)));
     let rows = JobRows { streams: before.rows.streams.iter().filter_map(stream).collect(), steps: steps.collect() };
-    ChangedJob {
+    Ok(ChangedJob {
         coordinator: kept.coordinator.clone(),
         inputs: inputs.collect(),
         outputs: outputs.cloned().collect(),
@@ -330,14 +362,18 @@ fn changed_job(before: &Manifest, now: &PlannedJob, kept: &KeptState) -> Changed
         built: vec![],
         stateless,
         kept: names,
-    }
+        moved,
+        joined: vec![],
+    })
 }
 
 fn counted(before: &Manifest, now: &PlannedJob, kept: &KeptState) -> KeptSteps {
-    let count = |wanted: NodeState| {
-        kept.steps(now.plan).filter(|(node, _, state)| *state == wanted && now.nodes[*node].has_state).count()
+    let count = |wanted: &dyn Fn(NodeState) -> bool| {
+        kept.steps(now.plan).filter(|(node, _, state)| wanted(*state) && now.nodes[*node].has_state).count()
     };
-    KeptSteps { checkpoint: before.coordinator.number, kept: count(NodeState::Kept), built: count(NodeState::Built) }
+    let is_read = |(node, ..): &(usize, &PlannedPart, NodeState)| kept.states.is_read(*node);
+    let built = kept.steps(now.plan).filter(is_read).count();
+    KeptSteps { checkpoint: before.coordinator.number, kept: count(&NodeState::is_kept), built }
 }
 
 impl Wired {

@@ -1,10 +1,15 @@
 //! Stores what was built again: with the state that is kept it becomes the newest checkpoint of the job, in one step.
 
-use checkpoint::{ChangedJob, Checkpoints, JobFacts, Manifest};
+use crate::frozen_pieces::with_pieces;
+use crate::spill_folder::SpillFolder;
+use checkpoint::{ChangedJob, Checkpoints, JobFacts, Manifest, MovedStep, Rewrite};
 use dataflow::{
-    Checkpoint, CheckpointStore, CoordinatorState, Error, EventTime, Fate, Fates, Frozen, JobRows, Result, StepState,
+    Checkpoint, CheckpointStore, CoordinatorState, Error, ErrorKind, EventTime, Fate, Fates, Frozen, JobRows, Result,
+    StateMemory, StateReader, StateWriter, StepState,
 };
 use seam::has_read_again;
+use sql::WindowJoin;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Why what was read is not what the job had read, once that has turned out.
@@ -34,12 +39,53 @@ pub(crate) struct WantedStream {
     pub reaches_back: bool,
 }
 
+/// Memory for state: so many bytes, and files in a folder for the rest.
+pub type MakeStateMemory = fn(usize, &Path) -> Arc<StateMemory>;
+
+/// Windows that have other functions than they had.
+pub(crate) struct JoinedStep {
+    /// What they were called.
+    pub was: String,
+    /// What they are called now.
+    pub now: String,
+    pub join: WindowJoin,
+    /// Whether the state of some functions is built.
+    pub is_built: bool,
+}
+
+/// What state may take that is put together.
+pub(crate) struct JoinMemory {
+    pub bytes: usize,
+    pub folder: SpillFolder,
+    pub make: MakeStateMemory,
+}
+
+/// Puts the state of windows together.
+struct Joining {
+    join: WindowJoin,
+    // What was built in every worker, where something was.
+    parts: Option<Vec<Arc<dyn Frozen>>>,
+    memory: Arc<StateMemory>,
+}
+
+impl Rewrite for Joining {
+    fn rewrite(&self, from: &mut dyn StateReader, to: &mut dyn StateWriter) -> Result<()> {
+        match &self.parts {
+            Some(parts) => with_pieces(parts, |pieces| self.join.write(from, Some(pieces), &self.memory, to)),
+            None => self.join.write(from, None, &self.memory, to),
+        }
+    }
+}
+
 /// Takes the last checkpoint of a job that builds state, and nothing before.
 pub(crate) struct RebuiltState {
     held: Checkpoints,
     before: Manifest,
     facts: JobFacts,
     changed: ChangedJob,
+    // The windows that keep the state of some functions, and what putting that together may take.
+    joins: Vec<JoinedStep>,
+    memory: JoinMemory,
     // The steps that are built, and up to when each has to have released everything.
     built: Vec<(String, EventTime)>,
     // How far streams are read, and what has to be there of them.
@@ -56,13 +102,13 @@ impl RebuiltState {
         before: Manifest,
         facts: JobFacts,
         changed: ChangedJob,
-        built: Vec<(String, EventTime)>,
+        (built, joins, memory): (Vec<(String, EventTime)>, Vec<JoinedStep>, JoinMemory),
     ) -> RebuiltState {
         let until = CoordinatorState { splits: vec![], watermarks: vec![], ..before.coordinator.clone() };
         // Savepoints from before are of the job as it was.
         let facts = JobFacts { generation: held.epoch(), ..facts };
         let (lacking, written) = (Lacking::default(), None);
-        RebuiltState { held, before, facts, changed, built, until, streams: vec![], lacking, written }
+        RebuiltState { held, before, facts, changed, built, joins, memory, until, streams: vec![], lacking, written }
     }
 
     /// Says up to where streams are read, and what has to be there of them.
@@ -78,17 +124,39 @@ impl RebuiltState {
     /// Puts the checkpoint of the changed job with the state of steps that were built, whose rows were counted.
     pub fn finish(&mut self, built: Vec<StepState<Arc<dyn Frozen>>>, rows: &JobRows) -> Result<()> {
         if self.written.is_none() {
-            let is_built = |(name, _): &&(String, Fates)| self.built.iter().any(|(step, _)| step == name);
+            let is_joined = |name: &str| self.joins.iter().any(|step| step.now == name);
+            // Windows that keep the state of some functions have had all rows that there were.
+            let is_built =
+                |(name, _): &&(String, Fates)| self.built.iter().any(|(step, _)| step == name) && !is_joined(name);
             let counts = rows.steps.iter().filter(is_built).cloned().collect::<Vec<_>>();
             self.changed.rows.steps.retain(|step| !is_built(&step));
             self.changed.rows.steps.extend(counts);
-            self.changed.built = built;
-            self.written = Some(self.held.changed(&self.before, &self.facts, &self.changed)?);
+            let (parts, whole) = built.into_iter().partition(|state| is_joined(&state.step));
+            (self.changed.built, self.changed.joined) = (whole, self.joined(parts));
+            let written = self.held.changed(&self.before, &self.facts, &self.changed);
+            self.written = Some(written.map_err(|error| match error.kind() {
+                // What was read again is not what windows had read.
+                ErrorKind::Invalid if !self.joins.is_empty() => self.lacking.is(error.chain()),
+                _ => error,
+            })?);
         }
         match &self.written {
             Some(written) => self.held.put_changed(written),
             None => Ok(()),
         }
+    }
+
+    /// The windows that keep the state of some functions, with what was built of the others in every worker.
+    fn joined(&self, parts: Vec<StepState<Arc<dyn Frozen>>>) -> Vec<MovedStep> {
+        let step = |step: &JoinedStep| {
+            let of_step = parts.iter().filter(|part| part.step == step.now);
+            let parts: Vec<_> = of_step.map(|part| part.state.clone()).collect();
+            let parts = Some(parts).filter(|_| step.is_built);
+            let memory = (self.memory.make)(self.memory.bytes, self.memory.folder.path());
+            let rewrite = Box::new(Joining { join: step.join.clone(), parts, memory });
+            MovedStep { was: step.was.clone(), now: step.now.clone(), rewrite }
+        };
+        self.joins.iter().map(step).collect()
     }
 
     /// Refuses what was not read as the job had read it: the state would be another.

@@ -59,7 +59,12 @@ mod tests {
     use checkpoint::Feed;
 
     fn plan(wait: Option<i64>, is_topic: bool, content: u128) -> JobPlan {
-        let step = |computes: &str| PlannedPart { name: "v".to_owned(), content: 1, computes: computes.to_owned() };
+        let step = |computes: &str| PlannedPart {
+            name: "v".to_owned(),
+            content: 1,
+            computes: computes.to_owned(),
+            state: None,
+        };
         let feed = |is_ordered, wait: Option<i64>| Feed {
             node: "v".to_owned(),
             stream: Some(0),

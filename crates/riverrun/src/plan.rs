@@ -53,6 +53,7 @@ fn state_word(state: StateChange) -> &'static str {
     match state {
         StateChange::None => "none",
         StateChange::Kept => "kept",
+        StateChange::PartlyKept => "partly kept",
         StateChange::Built => "built",
         StateChange::Lost => "lost",
     }
@@ -148,16 +149,17 @@ fn seconds(reads: &[StreamRead]) -> u64 {
 
 /// What a change costs, and what it leaves.
 fn costs(change: &PlannedChange) -> String {
-    let bytes = |wanted: StateChange| {
-        let of = change.steps.iter().filter(|step| step.state == wanted).map(|step| step.bytes);
+    let bytes = |wanted: &[StateChange]| {
+        let of = change.steps.iter().filter(|step| wanted.contains(&step.state)).map(|step| step.bytes);
         show::bytes(of.sum::<u64>() as usize)
     };
     let none_is_written_twice = "nothing is written that is there already";
     if change.anew.is_some() {
         return format!("all state is built again from what is read, and {none_is_written_twice}");
     }
-    let kept = format!("{} of state are kept", bytes(StateChange::Kept));
-    match change.steps.iter().any(|step| step.state == StateChange::Built) {
+    let kept = [StateChange::Kept, StateChange::PartlyKept];
+    let kept = format!("{} of state are kept", bytes(&kept));
+    match change.steps.iter().any(|step| [StateChange::Built, StateChange::PartlyKept].contains(&step.state)) {
         true => format!(
             "{kept}, the rest is built from what is read before the job goes on where it was stopped, and \
              {none_is_written_twice}"
@@ -178,12 +180,26 @@ fn step_line(step: &StepChange) -> Option<String> {
         (Presence::Kept, _) if step.bytes == 0 && was.is_empty() => return None,
         (Presence::Kept, StateChange::Built) => format!("{bytes}computes the same, built again"),
         (Presence::Kept, _) => format!("{bytes}kept"),
+        (Presence::Changed, StateChange::Kept | StateChange::PartlyKept) if !step.functions.is_empty() => {
+            let lines =
+                step.functions.iter().map(|(computes, state)| format!("\n    {}: {computes}", function_word(*state)));
+            format!("{bytes}kept, function by function{}", lines.collect::<String>())
+        }
+        (Presence::Changed, StateChange::Kept) => format!("{bytes}kept, its rows carry other columns"),
         (Presence::Changed, _) if step.bytes == 0 => format!("computes something else{built}: {}", step.computes),
         (Presence::Changed, _) => format!("{bytes}lost, computes something else{built}: {}", step.computes),
         (Presence::New, _) => format!("new{built}: {}", step.computes),
         (Presence::Gone, _) => format!("{bytes}lost: {}", step.computes),
     };
     Some(format!("{} {}{was}: {what}", mark(step.presence), step.name))
+}
+
+fn function_word(state: StateChange) -> &'static str {
+    match state {
+        StateChange::Kept => "kept",
+        StateChange::Lost => "gone",
+        _ => "built from history",
+    }
 }
 
 fn read_line(read: &StreamRead) -> String {
@@ -214,10 +230,13 @@ fn as_json(job: Option<&str>, change: &PlannedChange) -> Value {
         let settings: Vec<Value> = stream.settings.iter().map(setting).collect();
         json!({ "stream": stream.name, "change": word(stream.presence), "settings": settings })
     };
+    let function =
+        |(computes, state): &(String, StateChange)| json!({ "computes": computes, "state": state_word(*state) });
     let step = |step: &StepChange| {
         json!({
             "step": step.name, "was_called": step.was_called, "change": word(step.presence), "computes": step.computes,
             "state_bytes": step.bytes, "state_kept": step.state == StateChange::Kept, "state": state_word(step.state),
+            "functions": step.functions.iter().map(function).collect::<Vec<_>>(),
         })
     };
     let output = |output: &OutputChange| {

@@ -21,7 +21,7 @@ pub fn rebuild(
     workers: Option<NonZeroUsize>,
 ) -> Outcome<Option<ExitCode>> {
     let looking = Spinner::start("comparing the pipelines with the last checkpoint");
-    let rebuilding = project.rebuild(options)?;
+    let rebuilding = project.rebuild(options, engine::state_memory)?;
     drop(looking);
     match rebuilding {
         Rebuilding::Nothing => Ok(None),

@@ -4,6 +4,7 @@
 //! of the lineage of its inputs down to topics, tables and the paths of columns in them. Names of streams, views and
 //! columns, aliases, columns that are only passed on, and the order in which statements were planned are no part of it.
 
+use crate::bind::Columns;
 use crate::expression::{ColumnId, Place, Tree, print, type_name};
 use crate::plan::logical::{AsOf, LogicalNode, LogicalPlan, Operator, Range, RangeAggregate, Score, WindowFunction};
 use crate::stream::{History, Stream};
@@ -51,7 +52,8 @@ impl Canonical {
         self.bytes(&id.to_le_bytes())
     }
 
-    fn ids(self, ids: impl IntoIterator<Item = u128>) -> Canonical {
+    /// Ids in their order, and how many they are.
+    pub fn ids(self, ids: impl IntoIterator<Item = u128>) -> Canonical {
         let ids: Vec<u128> = ids.into_iter().collect();
         ids.iter().fold(self.number(ids.len() as i64), |canonical, id| canonical.id(*id))
     }
@@ -96,11 +98,33 @@ impl Identities {
         Canonical::new("layout").ids(self.columns_of(columns)).0
     }
 
+    /// What a node computes of rows that it removes where that fails; `None` where it fails on none.
+    pub fn removes(&self, node: &LogicalNode, columns: &Columns) -> Option<u128> {
+        let trees = |trees: &mut dyn Iterator<Item = &Tree>| -> Vec<u128> {
+            trees.filter(|tree| tree.can_fail()).map(|tree| self.tree(tree)).collect()
+        };
+        let ids: Vec<u128> = match &node.operator {
+            Operator::Project(all) => trees(&mut all.iter().map(|column| &column.tree)),
+            Operator::Predict(scores) => trees(&mut scores.iter().flat_map(|score| &score.inputs)),
+            Operator::Window { functions, .. } => {
+                let failing = functions.iter().filter(|function| function.can_fail(columns));
+                failing.map(|function| self.column(function.id)).collect()
+            }
+            Operator::Range(range) => {
+                let failing = range.functions.iter().filter(|function| function.can_fail(columns));
+                failing.map(|function| self.column(function.id)).collect()
+            }
+            _ => vec![],
+        };
+        (!ids.is_empty()).then(|| Canonical::new("removes").set(ids).finish())
+    }
+
     fn column(&self, id: ColumnId) -> u128 {
         self.columns.get(&id).copied().unwrap_or_default()
     }
 
-    fn columns_of<'a>(&'a self, ids: impl IntoIterator<Item = &'a ColumnId>) -> Vec<u128> {
+    /// What columns hold.
+    pub fn columns_of<'a>(&'a self, ids: impl IntoIterator<Item = &'a ColumnId>) -> Vec<u128> {
         ids.into_iter().map(|id| self.column(*id)).collect()
     }
 

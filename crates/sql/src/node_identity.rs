@@ -1,9 +1,10 @@
 //! What the nodes of a plan are, whatever they are called.
 
 use crate::check::CheckedPlan;
-use crate::lower::contents;
 use crate::lower::physical::PlanKind;
-use dataflow::{Edge, Span};
+use crate::lower::{contents, states};
+use dataflow::{Edge, Error, Result, Span};
+use operators::{Dedup, StateMove, WindowJoin, WindowLayout, as_of, decision, range, window};
 
 /// What a node of a plan is, apart from its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,7 +22,41 @@ pub struct NodeIdentity {
     pub wait: Option<Span>,
 }
 
+/// What the state of a step holds, apart from rows that it holds as a whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StateIdentity {
+    /// What it holds of which rows; columns that these only carry along are no part of it, nor are functions of windows.
+    pub held: u128,
+    /// What rows of the first input carry, and how they come: what rows are that are held as a whole.
+    pub carried: u128,
+    /// Of windows each function: what it holds, and the same for people.
+    pub functions: Vec<(u128, String)>,
+    /// Of windows how their state is stored.
+    pub layout: Vec<u8>,
+}
+
 impl CheckedPlan {
+    /// What the state of each step holds, in the order of the job graph; `None` for nodes that hold nothing, or rows as a
+    /// whole alone.
+    pub fn state_identities(&self) -> Vec<Option<StateIdentity>> {
+        let contents = contents::contents(&self.plan);
+        let identity = |(at, held): (usize, Option<u128>)| {
+            let (node, held) = (&self.plan.nodes[at], held?);
+            let carried = node.inputs.first().map_or(0, |edge| contents::input(edge, contents[edge.from]));
+            let mut state = StateIdentity { held, carried, functions: vec![], layout: vec![] };
+            if let PlanKind::Window(spec) = &node.kind {
+                let input = &self.plan.nodes[node.inputs.first()?.from];
+                let functions = node.lineage.holds.get(input.lineage.holds.len()..).unwrap_or_default();
+                state.functions = functions.iter().copied().zip(node.lineage.functions.iter().cloned()).collect();
+                let layout = WindowLayout::of(&input.schema, spec, &input.lineage.holds, functions);
+                // What cannot be planned is refused before.
+                state.layout = layout.ok()?.to_bytes();
+            }
+            Some(state)
+        };
+        states::states(&self.plan).into_iter().enumerate().map(identity).collect()
+    }
+
     /// What each node is, in the order of the job graph.
     pub fn node_identities(&self) -> Vec<NodeIdentity> {
         let of_stream = |node: usize| {
@@ -37,6 +72,58 @@ impl CheckedPlan {
             wait,
         };
         contents.into_iter().enumerate().zip(waits).map(identity).collect()
+    }
+
+    /// How a node that has a [`StateIdentity`] takes over the state of one that held the same.
+    pub fn state_move(&self, at: usize) -> Result<StateMove> {
+        self.state_fingerprint(at).map(|fingerprint| StateMove { fingerprint })
+    }
+
+    /// How the windows of a node take over state that lies as a layout of a [`StateIdentity`] says, whose windows had other
+    /// functions; `None` where they cannot. Rows that wait are kept only where they carry the same.
+    pub fn window_join(&self, at: usize, kept: &[u8], keeps_rows: bool) -> Result<Option<WindowJoin>> {
+        let node = &self.plan.nodes[at];
+        let (PlanKind::Window(spec), Some(edge)) = (&node.kind, node.inputs.first()) else { return Ok(None) };
+        let input = &self.plan.nodes[edge.from];
+        let functions = node.lineage.holds.get(input.lineage.holds.len()..).unwrap_or_default();
+        let ids = (&input.lineage.holds[..], functions);
+        WindowJoin::new(input.schema.clone(), spec.clone(), ids, WindowLayout::parse(kept)?, keeps_rows)
+    }
+
+    /// The plan with the functions alone whose state is built, of the windows of these nodes. What comes after these nodes
+    /// does not fit them any more.
+    pub fn with_added_functions<'a>(
+        &self,
+        joins: impl Iterator<Item = (usize, &'a WindowJoin)>,
+    ) -> Result<CheckedPlan> {
+        let mut checked = self.clone();
+        for (at, join) in joins {
+            let Some(edge) = self.plan.nodes[at].inputs.first() else { continue };
+            let (input, spec) = (&self.plan.nodes[edge.from].schema, join.added_spec());
+            let node = &mut checked.plan.nodes[at];
+            node.schema = window::output_schema(input, &spec)?;
+            node.kind = PlanKind::Window(spec);
+        }
+        Ok(checked)
+    }
+
+    fn state_fingerprint(&self, at: usize) -> Result<u64> {
+        let node = &self.plan.nodes[at];
+        let input = |input: usize| {
+            let edge = node.inputs.get(input).map(|edge| self.plan.schema_along(edge, node));
+            edge.ok_or_else(|| Error::internal(format!("step {} has no input {input}", node.name)))
+        };
+        match &node.kind {
+            PlanKind::Dedup { keys, within } => Ok(Dedup::new(input(0)?, keys.clone(), *within)?.fingerprint()),
+            PlanKind::Window(spec) => window::fingerprint(&input(0)?, spec),
+            PlanKind::AsOf(spec) => as_of::fingerprint((&input(0)?, &input(1)?), spec),
+            PlanKind::Range(spec) => range::fingerprint((&input(0)?, &input(1)?), spec),
+            PlanKind::Decision(plan) => {
+                let rules = plan.spec.rules.iter().map(|rule| (rule.name.as_str(), rule.once_per));
+                decision::fingerprint(&input(0)?, (&plan.spec.name, plan.spec.subject), rules)
+            }
+            _ => Err(Error::internal(format!("step {} holds nothing beside rows", node.name))),
+        }
     }
 
     /// By how much later than their own time the rows of each node come out.

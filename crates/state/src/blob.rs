@@ -15,7 +15,8 @@
 use dataflow::{Error, EventTime, Result};
 use xxhash_rust::xxh3::xxh3_64;
 
-const MAGIC: [u8; 4] = *b"RRST";
+/// What a blob of a key group begins with.
+pub(crate) const MAGIC: [u8; 4] = *b"RRST";
 const VERSION: u16 = 2;
 const WITH_NAMES: u16 = 1;
 const HEADER: usize = 4 + 2 + 8 + 8;

@@ -21,7 +21,8 @@ use dataflow::{Error, EventTime, KeyGroup, KeyGroups, PageAt, Result, StateWrite
 use std::collections::HashMap;
 use xxhash_rust::xxh3::xxh3_64;
 
-const MAGIC: u32 = u32::from_le_bytes(*b"RRPG");
+/// What a page of a log begins with.
+pub(crate) const MAGIC: u32 = u32::from_le_bytes(*b"RRPG");
 const VERSION: u16 = 1;
 const CHECKSUM: usize = 4;
 /// The bits of the column are stored as they are.

@@ -1,8 +1,10 @@
 //! Jobs that go on with part of the state of a checkpoint.
 
 use super::sample::{Pieces, all, checkpoint, facts, go_on, group, open, uniform};
-use crate::{ChangedJob, Checkpoints, JobFacts, Manifest};
-use dataflow::{CheckpointStore, ErrorKind, EventTime, Frozen, FrozenInput, StepState};
+use crate::{ChangedJob, Checkpoints, JobFacts, Manifest, MovedStep, Rewrite};
+use dataflow::{
+    CheckpointStore, ErrorKind, EventTime, Frozen, FrozenInput, Result, StateReader, StateWriter, StepState,
+};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -26,6 +28,8 @@ fn change(before: &Manifest) -> ChangedJob {
     ChangedJob {
         coordinator: before.coordinator.clone(),
         kept: vec![("m.dedup[id]".to_owned(), "n.dedup[id]".to_owned())],
+        moved: vec![],
+        joined: vec![],
         built: vec![StepState { step: "n.window[id]".to_owned(), watermark: EventTime(4), state }],
         stateless: vec![("n".to_owned(), EventTime(4))],
         inputs: vec![
@@ -86,6 +90,56 @@ fn nothing_has_changed_before_it_is_put() {
     let left = files(folder.path());
     let named = crate::look(folder.path()).unwrap().unwrap().files.len();
     assert_eq!(left, named, "{:?}", super::sample::names(folder.path()));
+}
+
+#[test]
+fn what_was_written_for_nothing_goes_when_the_change_is_put() {
+    let folder = tempfile::tempdir().unwrap();
+    let before = stopped(folder.path());
+    for _ in 0..3 {
+        let mut killed = open(folder.path(), 1).unwrap();
+        killed.changed(&before, &changed_facts(), &change(&before)).unwrap();
+    }
+    put(&mut open(folder.path(), 1).unwrap(), &before).unwrap();
+    let names = super::sample::names(folder.path());
+    let left = names.iter().filter(|name| name.starts_with("state")).count();
+    assert_eq!(left, crate::look(folder.path()).unwrap().unwrap().files.len(), "{names:?}");
+    assert_eq!(go_on(folder.path(), 1).unwrap().1.steps.len(), 4);
+}
+
+/// Writes the bytes of every piece twice.
+struct Twice;
+
+impl Rewrite for Twice {
+    fn rewrite(&self, from: &mut dyn StateReader, to: &mut dyn StateWriter) -> Result<()> {
+        while let Some((scope, bytes)) = from.next()? {
+            to.put(scope, &[&bytes[..], &bytes[..]].concat())?;
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn state_is_written_otherwise_from_that_of_all_workers() {
+    let folder = tempfile::tempdir().unwrap();
+    let before = stopped(folder.path());
+    let mut run = open(folder.path(), 3).unwrap();
+    let step = |now: &str| MovedStep { was: "m.dedup[id]".to_owned(), now: now.to_owned(), rewrite: Box::new(Twice) };
+    let (kept, moved, joined) = (vec![], vec![step("one")], vec![step("other")]);
+    let changed = ChangedJob { kept, moved, joined, ..change(&before) };
+    let changed = run.changed(&before, &changed_facts(), &changed).unwrap();
+    run.put_changed(&changed).unwrap();
+    drop(run);
+    let (_run, restored) = go_on(folder.path(), 3).unwrap();
+    for name in ["one", "other"] {
+        let step = restored.steps.iter().find(|state| state.step == name).unwrap();
+        let expected = vec![uniform("allall"), group(0, "aa"), uniform("allall"), group(9, "bb")];
+        assert_eq!((step.watermark, all(&step.state)), (EventTime::MIN, expected));
+    }
+    let gone = MovedStep { was: "x".to_owned(), now: "y".to_owned(), rewrite: Box::new(Twice) };
+    let gone = ChangedJob { moved: vec![gone], ..change(&before) };
+    let refused = open(folder.path(), 3).unwrap().changed(&before, &changed_facts(), &gone).unwrap_err();
+    assert!(refused.chain().contains("has nothing of step x"), "{}", refused.chain());
 }
 
 #[test]

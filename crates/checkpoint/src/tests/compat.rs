@@ -19,9 +19,16 @@ fn facts_without_plan() -> JobFacts {
     JobFacts { plan: JobPlan::default(), cuts: vec![], reads_from: None, ..facts("counts") }
 }
 
-/// What the versions after these did.
-fn facts_without_waits() -> JobFacts {
+/// What the version before this one did.
+fn facts_without_states() -> JobFacts {
     let mut facts = facts("counts");
+    facts.plan.steps.iter_mut().for_each(|step| step.state = None);
+    facts
+}
+
+/// What the versions in between did.
+fn facts_without_waits() -> JobFacts {
+    let mut facts = facts_without_states();
     let feeds = facts.plan.outputs.iter_mut().flat_map(|output| &mut output.feeds);
     feeds.for_each(|feed| feed.wait = None);
     facts
@@ -91,16 +98,27 @@ fn format_5_is_read() {
         std::fs::write(folder.path().join(name), bytes).unwrap();
     }
     let newest = crate::look(folder.path()).unwrap().unwrap();
+    assert_eq!((newest.facts, newest.last, newest.replays), (facts_without_states(), true, true));
+    check_same(&go_on(folder.path(), 1).unwrap().1, &sample_with_page());
+}
+
+#[test]
+fn format_6_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, bytes) in files(&stored(6)) {
+        std::fs::write(folder.path().join(name), bytes).unwrap();
+    }
+    let newest = crate::look(folder.path()).unwrap().unwrap();
     assert_eq!((newest.facts, newest.last, newest.replays), (facts("counts"), true, true));
     check_same(&go_on(folder.path(), 1).unwrap().1, &sample_with_page());
 }
 
 #[test]
-fn format_5_is_what_is_written() {
+fn format_6_is_what_is_written() {
     let folder = tempfile::tempdir().unwrap();
     let mut run = open(folder.path(), 1).unwrap();
     run.begin(facts("counts")).unwrap();
     run.put(&Checkpoint { replays: true, ..sample_with_page() }).unwrap();
-    let (written, stored) = (files(folder.path()), files(&stored(5)));
+    let (written, stored) = (files(folder.path()), files(&stored(6)));
     assert!(written == stored, "the format has changed, and needs a version: {}", folder.keep().display());
 }

@@ -1,6 +1,6 @@
 //! Checkpoints as tests write them.
 
-use crate::{Checkpoints, Feed, JobFacts, JobPlan, OutputCut, PlannedOutput, PlannedPart, PlannedStream};
+use crate::{Checkpoints, Feed, JobFacts, JobPlan, OutputCut, PlannedOutput, PlannedPart, PlannedState, PlannedStream};
 use dataflow::{
     Checkpoint, Committable, CoordinatorState, EventTime, Fate, Fates, Frozen, FrozenInput, JobRows, KeyGroup,
     KeyGroups, ManualClock, OutputState, PiecesOf, ProcessingTime, RestoredJob, Result, RowOrder, Scope, Span, Split,
@@ -48,7 +48,17 @@ pub fn facts(job: &str) -> JobFacts {
 
 fn plan() -> JobPlan {
     let texts = |one: &str, other: &str| (one.to_owned(), other.to_owned());
-    let part = |name: &str, content| PlannedPart { name: name.to_owned(), content, computes: "the first".to_owned() };
+    let part = |name: &str, content| PlannedPart {
+        name: name.to_owned(),
+        content,
+        computes: "the first".to_owned(),
+        state: (content > 7).then(|| PlannedState {
+            held: 1 << 90,
+            carried: 4,
+            functions: vec![(3, "n = count(*) over 1 hour".to_owned())],
+            layout: vec![1, 9],
+        }),
+    };
     let feed = |is_ordered: bool| Feed {
         node: "m.dedup[id]".to_owned(),
         stream: Some(0),

@@ -12,6 +12,7 @@ mod decision;
 mod dedup;
 mod failing;
 mod filter;
+mod join;
 mod merge;
 mod predict;
 mod project;

@@ -105,7 +105,7 @@ fn function() -> impl Strategy<Value = Function> {
 }
 
 /// Specs whose output columns have different names.
-fn specs() -> impl Strategy<Value = Spec> {
+pub(super) fn specs() -> impl Strategy<Value = Spec> {
     let keys = prop::sample::select(vec![vec![0], vec![3], vec![0, 3], vec![]]);
     (keys, prop::collection::vec(function(), 1..5)).prop_map(|(partition_by, mut functions)| {
         for (index, function) in functions.iter_mut().enumerate() {

@@ -61,7 +61,12 @@ pub(super) fn stage_page(
 }
 
 /// Keys and times of the rows that are held, with one reference each, and the places of these rows.
-fn take_keys(page: &StoredPage, first: u32, held: KeyGroups, index: &mut KeyIndex) -> Result<(Page, Vec<usize>)> {
+pub(super) fn take_keys(
+    page: &StoredPage,
+    first: u32,
+    held: KeyGroups,
+    index: &mut KeyIndex,
+) -> Result<(Page, Vec<usize>)> {
     let (mut known, mut taken, mut rows) = (Interned::new(page.keys.len()), Page::default(), Vec::new());
     for row in first.saturating_sub(page.first) as usize..page.times.len() {
         let number = page.key_numbers[row];
@@ -90,7 +95,12 @@ fn take_keys(page: &StoredPage, first: u32, held: KeyGroups, index: &mut KeyInde
 }
 
 /// The bits of some rows of a column, 0 where there is no value, with one reference each.
-fn take_values(values: &mut Values, stored: &StoredColumn, there: &[u8], rows: &[usize]) -> Result<Vec<u64>> {
+pub(super) fn take_values(
+    values: &mut Values,
+    stored: &StoredColumn,
+    there: &[u8],
+    rows: &[usize],
+) -> Result<Vec<u64>> {
     let (dictionary, numbers) = match stored {
         StoredColumn::Bits(_) if values.is_interned() => {
             return Err(Error::corrupt("a column of interned values has bare numbers in a page of state"));

@@ -20,6 +20,7 @@ mod exact;
 mod extreme;
 mod frozen;
 pub(crate) mod function_values;
+pub(crate) mod mapped;
 mod steps;
 mod sums;
 

@@ -139,6 +139,10 @@ impl Lag {
         }
     }
 
+    pub(super) fn is_interned(&self) -> bool {
+        self.values.is_interned()
+    }
+
     pub(super) fn size(&self) -> usize {
         let last = match &self.last {
             LastValues::One(values) => values.size(),
@@ -224,9 +228,38 @@ impl FrozenLag {
 /// Reads the values of a key after its number.
 pub(super) fn restore(lags: &mut [Lag], key: u32, blob: &mut Decoder) -> Result<()> {
     let (index, count) = (blob.u32()? as usize, lags.len());
-    let lag = lags.get_mut(index).ok_or_else(|| {
-        Error::corrupt(format!("a record in the state of a window is of lag {index}, but there are {count}"))
-    })?;
+    let lag = lags.get_mut(index).ok_or_else(|| no_lag(index, count))?;
+    restore_values(lag, key, blob)
+}
+
+/// The same where the stored functions are others: of each the place of the one that takes its values, and whether these are
+/// interned.
+pub(super) fn restore_mapped(
+    lags: &mut [Lag],
+    key: u32,
+    blob: &mut Decoder,
+    map: &[(Option<usize>, bool)],
+) -> Result<()> {
+    let index = blob.u32()? as usize;
+    let (place, is_interned) = map.get(index).ok_or_else(|| no_lag(index, map.len()))?;
+    if let Some(lag) = place.and_then(|place| lags.get_mut(place)) {
+        return restore_values(lag, key, blob);
+    }
+    for _ in 0..blob.u32()? {
+        match (blob.u8()?, is_interned) {
+            (VALUE, true) => drop(blob.sized()?),
+            (VALUE, false) => drop(blob.u64()?),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn no_lag(index: usize, count: usize) -> Error {
+    Error::corrupt(format!("a record in the state of a window is of lag {index}, but there are {count}"))
+}
+
+fn restore_values(lag: &mut Lag, key: u32, blob: &mut Decoder) -> Result<()> {
     let count = blob.u32()? as usize;
     if count > lag.offset {
         return Err(Error::corrupt(format!(

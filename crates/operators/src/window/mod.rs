@@ -2,6 +2,9 @@
 
 mod lag;
 
+pub mod join;
+pub mod layout;
+
 use crate::aggregate::does_not_fit;
 use crate::bad_rows::{BadRows, by_row, good_rows};
 use crate::fingerprint::Fingerprint;
@@ -137,8 +140,8 @@ const ROW: u8 = 1;
 const PENDING: u8 = 2;
 const LAG: u8 = 3;
 
-/// What the state of windows is of.
-pub(crate) fn fingerprint(input: &SchemaRef, spec: &Spec) -> Result<u64> {
+/// What the state of windows is of: 64 bits that stand in every piece of it.
+pub fn fingerprint(input: &SchemaRef, spec: &Spec) -> Result<u64> {
     let mut out = Fingerprint::of("window").schema(input)?.columns(&spec.partition_by).count(spec.functions.len());
     for Function { name: _, aggregate, argument, filter, frame, order } in &spec.functions {
         out = out.aggregate(*aggregate).optional_column(*argument).optional_column(*filter);
@@ -147,16 +150,21 @@ pub(crate) fn fingerprint(input: &SchemaRef, spec: &Spec) -> Result<u64> {
     Ok(out.hash())
 }
 
-impl Window {
-    /// The windows of a spec over rows of a schema.
-    pub fn new(input: SchemaRef, spec: Spec, bad_rows: BadRows) -> Result<Window> {
-        let output = output_schema(&input, &spec)?;
+/// What windows are computed by.
+struct Computed {
+    columns: Vec<Column>,
+    sweep: Sweep,
+    lags: Vec<Lag>,
+}
+
+impl Computed {
+    fn new(input: &SchemaRef, spec: &Spec) -> Result<Computed> {
         let (mut wanted, mut lags, mut columns) = (Vec::new(), Vec::new(), Vec::new());
         for function in &spec.functions {
             match (function.aggregate, function.argument) {
                 (Aggregate::Lag { offset }, Some(argument)) => {
                     columns.push(Column::Lag(lags.len()));
-                    lags.push(Lag::new(&input, argument, offset, function.order.clone())?);
+                    lags.push(Lag::new(input, argument, offset, function.order.clone())?);
                 }
                 (aggregate, argument) => {
                     columns.push(Column::Frame(wanted.len()));
@@ -165,7 +173,16 @@ impl Window {
                 }
             }
         }
-        let sweep = Sweep::new(&input, &spec.partition_by, true, &wanted)?;
+        let sweep = Sweep::new(input, &spec.partition_by, true, &wanted)?;
+        Ok(Computed { columns, sweep, lags })
+    }
+}
+
+impl Window {
+    /// The windows of a spec over rows of a schema.
+    pub fn new(input: SchemaRef, spec: Spec, bad_rows: BadRows) -> Result<Window> {
+        let output = output_schema(&input, &spec)?;
+        let Computed { columns, sweep, lags } = Computed::new(&input, &spec)?;
         let fingerprint = fingerprint(&input, &spec)?;
         Ok(Window {
             input,

@@ -8,6 +8,7 @@ mod names;
 pub(crate) mod removed_rows;
 
 pub(crate) mod contents;
+pub(crate) mod states;
 
 mod used_columns;
 mod wanted_rows;

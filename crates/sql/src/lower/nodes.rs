@@ -1,6 +1,6 @@
 //! Logical operators to nodes: column ids become positions, and rows are brought to their keys where they are not yet.
 
-use super::physical::{DecisionPlan, NodeState, PART, Plan, PlanKind, PlanNode, forward};
+use super::physical::{DecisionPlan, NodeLineage, NodeState, PART, Plan, PlanKind, PlanNode, forward};
 use crate::diagnostic::{Fault, Outcome};
 use crate::expression::{ColumnId, Problem, Tree, scalar_over};
 use crate::identity::{Canonical, Identities};
@@ -26,12 +26,19 @@ pub(crate) fn lower(logical: &LogicalPlan, streams: &[Stream]) -> Result<(Plan, 
         let lowered = lowering.node(node).map_err(|fault| (node.origin.file, fault))?;
         let bytes = state_size::bytes_each(&node.operator, &logical.columns);
         let state = identities.state(at).zip(bytes).map(|(digest, bytes_each)| NodeState { digest, bytes_each });
+        let lineage = NodeLineage {
+            computed: identities.computed(at),
+            holds: vec![],
+            removes: identities.removes(node, &logical.columns),
+            functions: describe::functions(&node.operator, &logical.columns),
+        };
         let node = &mut lowering.plan.nodes[lowered];
-        (node.state, node.identity) = (state, identities.computed(at));
+        (node.state, node.identity, node.lineage) = (state, lineage.computed, lineage);
         lowering.nodes.push(lowered);
     }
     for node in &mut lowering.plan.nodes {
         node.identity = Canonical::new("node").id(node.identity).id(identities.layout(&node.columns)).finish();
+        node.lineage.holds = identities.columns_of(&node.columns);
     }
     Ok((lowering.plan, lowering.outputs))
 }
@@ -103,6 +110,7 @@ impl Lowering<'_> {
             sorted,
             state: None,
             identity: 0,
+            lineage: NodeLineage::default(),
         }))
     }
 
@@ -393,6 +401,7 @@ impl Lowering<'_> {
             sorted,
             state: None,
             identity: 0,
+            lineage: NodeLineage::default(),
         })
     }
 }

@@ -36,6 +36,20 @@ pub(crate) struct PlanNode {
     /// What it computes and which columns come out, as a number that does not change with names; 0 for nodes that only
     /// bring rows of others into order or out of the job.
     pub identity: u128,
+    pub lineage: NodeLineage,
+}
+
+/// What a node computes, and what its columns hold, down to topics, tables and the paths of columns in them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct NodeLineage {
+    /// What is computed of which rows; 0 for nodes that only bring rows of others into order or out of the job.
+    pub computed: u128,
+    /// What each column holds that comes out.
+    pub holds: Vec<u128>,
+    /// What rows are computed that are removed where that fails; `None` where no row is.
+    pub removes: Option<u128>,
+    /// The functions of windows, for people, in the order of their columns.
+    pub functions: Vec<String>,
 }
 
 /// The state of a node.
@@ -138,6 +152,7 @@ impl Plan {
             sorted: true,
             state: None,
             identity: 0,
+            lineage: NodeLineage::default(),
         };
         self.push(node)
     }
@@ -167,6 +182,7 @@ impl Plan {
             sorted: false,
             state: None,
             identity: 0,
+            lineage: NodeLineage::default(),
         };
         if !is_topic {
             self.push(sink);

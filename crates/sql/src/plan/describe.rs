@@ -36,7 +36,7 @@ pub(crate) fn text(operator: &Operator, columns: &Columns) -> String {
         }
         Operator::Filter(condition) => format!("keeps rows where {}", columns.text(condition)),
         Operator::Project(all) => projection(all, columns),
-        Operator::Window { functions, .. } => windows(functions, columns),
+        Operator::Window { functions, .. } => windows(operator, functions, columns),
         Operator::AsOf(join) => as_of(join, columns),
         Operator::Range(range) => aggregates(range, columns),
         Operator::Zip(Zip { columns: all, .. }) => {
@@ -106,7 +106,9 @@ fn argument(argument: Option<ColumnId>, filter: Option<ColumnId>, columns: &Colu
     format!("({of}){filter}")
 }
 
-fn windows(functions: &[WindowFunction], columns: &Columns) -> String {
+/// What the functions of windows are, each by itself; nothing for other operators.
+pub(crate) fn functions(operator: &Operator, columns: &Columns) -> Vec<String> {
+    let Operator::Window { functions, .. } = operator else { return vec![] };
     let text = |function: &WindowFunction| {
         let frame = match function.aggregate {
             Aggregate::Lag { offset } => format!("{offset} before"),
@@ -118,7 +120,11 @@ fn windows(functions: &[WindowFunction], columns: &Columns) -> String {
         let of = argument(function.argument, function.filter, columns);
         format!("{} = {}{of} over {frame}", columns.name(function.id), function.aggregate.name())
     };
-    let texts: Vec<String> = functions.iter().map(text).collect();
+    functions.iter().map(text).collect()
+}
+
+fn windows(operator: &Operator, functions: &[WindowFunction], columns: &Columns) -> String {
+    let texts = self::functions(operator, columns);
     let longest = functions.iter().map(|function| function.frame.from).max().unwrap_or(Length::ZERO);
     format!("{}; state: rows of the last {}", texts.join("; "), describe(longest))
 }
