@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test says what went wrong by failing")]
 
 mod azure;
+mod checkpoints;
 mod deletes;
 mod errors;
 mod faults;

@@ -3,7 +3,8 @@
 use access::Secret;
 use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch};
 use arrow::datatypes::Int64Type;
-use connector_iceberg::{RestSettings, S3Settings, SNAPSHOT, TableClaim, TableOptions, TableWriter, Warehouse};
+use connector_iceberg::{RestSettings, SNAPSHOT, TableClaim, TableOptions, TableWriter, Warehouse};
+use object_stores::S3Settings;
 use serde_json::Value;
 use std::path::Path;
 use std::sync::Arc;

@@ -5,6 +5,7 @@ use crate::reading;
 use crate::seeded::{self, Bug};
 use crate::store::Store;
 use dataflow::Result;
+use object_stores::is_probe;
 use std::collections::HashSet;
 
 /// What may be collected, and what is kept.
@@ -40,9 +41,10 @@ impl Collection<'_> {
         for &number in older.iter().chain(earlier) {
             self.store.delete(&names::manifest(number))?;
         }
-        for name in self.store.list(names::STATE)? {
+        for name in self.store.list("")? {
             let is_own = |epoch| epoch <= self.epoch || seeded::has(Bug::CollectAnyEpoch);
-            if names::epoch_of_state(&name).is_some_and(is_own) && !named.contains(&name) {
+            let is_left = names::epoch_of_state(&name).is_some_and(is_own) && !named.contains(&name);
+            if is_left || is_probe(&name) {
                 self.store.delete(&name)?;
             }
         }

@@ -7,7 +7,13 @@ mod seeded;
 mod store;
 
 mod folder;
+mod place;
 mod run_lock;
+mod stored_objects;
+
+mod lease;
+
+mod hold;
 
 mod names;
 
@@ -29,12 +35,15 @@ mod run;
 pub use changed_job::{ChangedJob, MovedStep, Rewrite};
 pub use facts::JobFacts;
 pub use folder::Folder;
+pub use hold::{holder_elsewhere, is_held};
 pub use job_plan::{Feed, JobPlan, OutputCut, PlannedOutput, PlannedPart, PlannedState, PlannedStream};
+pub use lease::LeaseHolder;
 pub use manifest::Manifest;
+pub use place::Place;
 pub use reading::{count, look, look_at_all};
 pub use run::{Checkpoints, save_newest};
-pub use run_lock::{Holder, holder, is_held};
-pub use savepoint::{PendingFiles, Savepoint};
+pub use run_lock::{Holder, holder};
+pub use savepoint::{DataCopies, PendingFiles, Savepoint};
 pub use store::{Created, Store};
 
 #[cfg(test)]

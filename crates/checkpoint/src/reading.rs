@@ -1,48 +1,39 @@
 //! Reads checkpoints: the newest manifest, and the state that a manifest names.
 
-use crate::folder::Folder;
 use crate::manifest::{Manifest, Piece, StateFile};
 use crate::names;
+use crate::place::Place;
 use crate::store::Store;
 use dataflow::{Error, Pieces, RestoredJob, Result, Scope, StepState, StoredPieces};
-use std::path::Path;
 use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_128;
 
 /// How often a manifest may be collected between the moment when it is seen and that when it is read.
 const LOOKS_MAX: usize = 100;
 
-/// The newest checkpoint in a folder, whoever holds it; its state is not read, and nothing is written.
-pub fn look(folder: &Path) -> Result<Option<Manifest>> {
-    match folder.exists() {
-        true => newest(&Folder::existing(folder)?),
-        false => Ok(None),
-    }
+/// The newest checkpoint in a place, whoever holds it; its state is not read, and nothing is written.
+pub fn look(place: impl Into<Place>) -> Result<Option<Manifest>> {
+    place.into().opened()?.map_or(Ok(None), |store| newest(&*store))
 }
 
-/// All checkpoints in a folder, the oldest first; those that are collected meanwhile are left out.
-pub fn look_at_all(folder: &Path) -> Result<Vec<Manifest>> {
-    if !folder.exists() {
-        return Ok(Vec::new());
-    }
-    let store = Folder::existing(folder)?;
-    let numbers = names::manifests(&store)?;
+/// All checkpoints in a place, the oldest first; those that are collected meanwhile are left out.
+pub fn look_at_all(place: impl Into<Place>) -> Result<Vec<Manifest>> {
+    let Some(store) = place.into().opened()? else { return Ok(Vec::new()) };
+    let store = &*store;
+    let numbers = names::manifests(store)?;
     let mut all = Vec::with_capacity(numbers.len());
     for number in numbers {
-        all.extend(manifest(&store, number)?);
+        all.extend(manifest(store, number)?);
     }
     // A checkpoint that was put meanwhile names what those before it have pending.
-    let newest = newest(&store)?;
+    let newest = newest(store)?;
     all.extend(newest.filter(|newest| all.iter().all(|known| known.number != newest.number)));
     Ok(all)
 }
 
-/// How many checkpoints there are in a folder; nothing of them is read.
-pub fn count(folder: &Path) -> Result<usize> {
-    match folder.exists() {
-        true => names::manifests(&Folder::existing(folder)?).map(|manifests| manifests.len()),
-        false => Ok(0),
-    }
+/// How many checkpoints there are in a place; nothing of them is read.
+pub fn count(place: impl Into<Place>) -> Result<usize> {
+    place.into().opened()?.map_or(Ok(0), |store| names::manifests(&*store).map(|manifests| manifests.len()))
 }
 
 /// The newest manifest.

@@ -10,17 +10,16 @@
 use crate::changed_job::ChangedJob;
 use crate::collection::Collection;
 use crate::facts::JobFacts;
-use crate::folder::Folder;
+use crate::hold::Hold;
 use crate::manifest::Manifest;
 use crate::names;
+use crate::place::Place;
 use crate::reading;
-use crate::run_lock::RunLock;
 use crate::savepoint::{self, PendingFiles, Savepoint};
 use crate::seeded::{self, Bug};
 use crate::state_file::StateFiles;
 use crate::store::{Created, Store};
 use dataflow::{Checkpoint, CheckpointStore, Clock, Error, ErrorKind, RestoredJob, Result, StepState};
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// How many others may take an epoch or a number at the same time as this run.
@@ -29,10 +28,8 @@ const RIVALS_MAX: u64 = 100;
 /// The checkpoints of a job, held by one run of it.
 pub struct Checkpoints {
     store: Arc<dyn Store>,
-    // The store, where it is a folder.
-    folder: Option<Folder>,
-    // Held as long as this is.
-    _lock: Option<RunLock>,
+    // As long as this is; none for a store that the caller holds.
+    hold: Option<Hold>,
     epoch: u64,
     kept: usize,
     clock: Arc<dyn Clock>,
@@ -64,19 +61,20 @@ enum Put {
 }
 
 impl Checkpoints {
-    /// Takes the lock of a folder, which is made if it is not there, and an epoch that no other run has. So many
-    /// checkpoints are kept, at least one. `warn` is told when old ones could not be deleted, which is tried again.
+    /// Takes the lock of a folder, which is made if it is not there, or the lease of a store, and an epoch that no other run
+    /// has. So many checkpoints are kept, at least one. `warn` is told when old ones could not be deleted, which is tried
+    /// again.
     pub fn open(
-        folder: &Path,
+        place: impl Into<Place>,
         kept: usize,
         clock: Arc<dyn Clock>,
         warn: Box<dyn Fn(&Error) + Send>,
     ) -> Result<Checkpoints> {
-        let folder = Folder::create(folder)?;
-        let lock = RunLock::take(folder.path(), &*clock)?;
-        folder.remove_unfinished()?;
-        let run = Checkpoints::unlocked(Arc::new(folder.clone()), kept, clock, warn)?;
-        Ok(Checkpoints { _lock: Some(lock), folder: Some(folder), ..run })
+        let place = place.into();
+        let hold = Hold::take(&place, &*clock)?;
+        let gone = || Error::unavailable(format!("\"{place}\" is gone"));
+        let run = Checkpoints::unlocked(place.opened()?.ok_or_else(gone)?, kept, clock, warn)?;
+        Ok(Checkpoints { hold: Some(hold), ..run })
     }
 
     /// Takes an epoch in a store that has no lock, or whose lock the caller holds.
@@ -88,7 +86,7 @@ impl Checkpoints {
     ) -> Result<Checkpoints> {
         let epoch = take_epoch(&*store)?;
         let (kept, serial) = (kept.max(1), 0);
-        Ok(Checkpoints { store, folder: None, _lock: None, epoch, kept, clock, warn, serial, generation: None })
+        Ok(Checkpoints { store, hold: None, epoch, kept, clock, warn, serial, generation: None })
     }
 
     /// The epoch of this run: greater than that of any run before.
@@ -164,7 +162,7 @@ impl Checkpoints {
     /// Goes on from a savepoint: copies its state under names of this run, and puts it after the newest checkpoint, so that
     /// no older run can put another. The savepoint itself is not named, and may be deleted afterwards.
     pub fn resume(&mut self, savepoint: &Savepoint, as_read: &Manifest, facts: &JobFacts) -> Result<RestoredJob> {
-        self.resume_copy(savepoint.store(), as_read, facts)
+        self.resume_copy(&*savepoint.store()?, as_read, facts)
     }
 
     /// Goes on from a copy in another store, as from a savepoint.
@@ -185,7 +183,7 @@ impl Checkpoints {
             let bytes = reading::read_file(from, file)?;
             self.serial += 1;
             file.name = names::state(self.epoch, self.serial);
-            if self.store.create(&file.name, &bytes)? == Created::Exists {
+            if self.store.upload(&file.name, &bytes)? == Created::Exists {
                 return Err(Error::unavailable(format!("{} is there already", self.store.place(&file.name))));
             }
         }
@@ -222,12 +220,11 @@ impl Checkpoints {
         Ok(restored)
     }
 
-    /// Copies the checkpoint that this run has put last into a folder that is not there yet.
-    pub fn save(&self, to: &Path, pending: &PendingFiles) -> Result<Savepoint> {
-        let last = self.generation.as_ref().and_then(|generation| generation.last.clone());
-        match (&self.folder, last) {
-            (Some(folder), Some(last)) => Savepoint::write(folder, last, to, pending),
-            _ => Err(Error::internal("a savepoint is to be made of a job without a checkpoint in a folder")),
+    /// Copies the checkpoint that this run has put last into a place where there is none yet.
+    pub fn save(&self, to: impl Into<Place>, pending: &PendingFiles) -> Result<Savepoint> {
+        match self.generation.as_ref().and_then(|generation| generation.last.clone()) {
+            Some(last) => Savepoint::write(&*self.store, last, &to.into(), pending),
+            None => Err(Error::internal("a savepoint is to be made of a job without a checkpoint")),
         }
     }
 
@@ -386,6 +383,7 @@ impl Checkpoints {
 
 impl CheckpointStore for Checkpoints {
     fn put(&mut self, checkpoint: &Checkpoint) -> Result<()> {
+        self.hold.as_ref().map_or(Ok(()), Hold::check)?;
         let unheard = self.generation()?.unheard.as_ref().map(|manifest| manifest.coordinator.number);
         // One that was given up may be there all the same, and those that follow count on from it.
         self.put_unheard()?;
@@ -399,23 +397,23 @@ impl CheckpointStore for Checkpoints {
     }
 }
 
-/// Copies the newest checkpoint of a job that nobody runs into a folder that is not there yet. Refused by name while a run
+/// Copies the newest checkpoint of a job that nobody runs into a place where there is none yet. Refused by name while a run
 /// holds the checkpoints.
 pub fn save_newest(
-    folder: &Path,
-    to: &dyn Fn(&Manifest) -> PathBuf,
+    place: impl Into<Place>,
+    to: &dyn Fn(&Manifest) -> Result<Place>,
     clock: &dyn Clock,
     pending: &PendingFiles,
 ) -> Result<Savepoint> {
-    let none = || Error::invalid(format!("there is no checkpoint in \"{}\": the job has not run", folder.display()));
-    if !folder.is_dir() {
-        return Err(none());
-    }
-    let folder = Folder::existing(folder)?;
-    let _lock = RunLock::take(folder.path(), clock)?;
-    let newest = reading::newest(&folder)?.ok_or_else(none)?;
-    let to = to(&newest);
-    Savepoint::write(&folder, newest, &to, pending)
+    let place = place.into();
+    let none = || Error::invalid(format!("there is no checkpoint in \"{place}\": the job has not run"));
+    let store = place.opened()?.ok_or_else(none)?;
+    reading::newest(&*store)?.ok_or_else(none)?;
+    let _hold = Hold::take(&place, clock)?;
+    // A run may have put another before it let go.
+    let newest = reading::newest(&*store)?.ok_or_else(none)?;
+    let to = to(&newest)?;
+    Savepoint::write(&*store, newest, &to, pending)
 }
 
 /// Takes an epoch that no other run has: greater than that of any run before.
@@ -438,7 +436,10 @@ fn take_epoch(store: &dyn Store) -> Result<u64> {
     for _ in 0..RIVALS_MAX {
         let epoch = taken.saturating_add(1);
         taken = epoch;
-        if store.create(&names::epoch(epoch), &[])? == Created::Exists {
+        // No two runs write the same: what is found after an answer was lost is known for one's own.
+        let sign =
+            if seeded::has(Bug::EpochUnsigned) { String::new() } else { uuid::Uuid::new_v4().simple().to_string() };
+        if store.create(&names::epoch(epoch), sign.as_bytes())? == Created::Exists {
             continue;
         }
         // One that was taken is free again once a greater one is there.

@@ -16,15 +16,15 @@ pub(crate) struct RunLock {
 }
 
 impl RunLock {
-    /// Takes the lock of a folder, or names who holds it.
-    pub fn take(folder: &Path, clock: &dyn Clock) -> Result<RunLock> {
+    /// Takes the lock of a folder, or names who holds the checkpoints, which lie in `place`.
+    pub fn take(folder: &Path, place: &str, clock: &dyn Clock) -> Result<RunLock> {
         let path = folder.join(LOCK);
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
         let mut file = options.open(&path).map_err(|e| io_error("open", &path, e))?;
         let locked = locks::lock_file(&file, |file| Some(read_holder(file)?.process));
         if !locked.map_err(|e| io_error("lock", &path, e))? {
-            return Err(held(folder, &file));
+            return Err(held(place, &file));
         }
         let holder = format!("{} {}\n", std::process::id(), clock.now().0);
         let written = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(holder.as_bytes()));
@@ -55,7 +55,7 @@ pub fn holder(folder: &Path) -> Option<Holder> {
 }
 
 /// Whether a process holds the lock of a folder now: a run that starts, runs or ends, or one that makes a savepoint.
-pub fn is_held(folder: &Path) -> Result<bool> {
+pub(crate) fn is_locked(folder: &Path) -> Result<bool> {
     let path = folder.join(LOCK);
     let file = match File::open(&path) {
         Ok(file) => file,
@@ -81,16 +81,15 @@ fn read_holder(mut file: &File) -> Option<Holder> {
     Some(Holder { process: process.parse().ok()?, since: ProcessingTime(since.parse().ok()?) })
 }
 
-/// The folder is held by another run.
-fn held(folder: &Path, file: &File) -> Error {
+/// The checkpoints are held by another run.
+fn held(place: &str, file: &File) -> Error {
     // The holder may be about to write this; that it holds the lock is all that counts.
     let who = match read_holder(file) {
         Some(Holder { process, since }) => format!("process {process} since {since}"),
         None => "another process".to_owned(),
     };
     Error::invalid(format!(
-        "the checkpoints in \"{}\" are held by {who}, and only one run of a job may go on from them: stop that run, or \
-         wait until it ends",
-        folder.display()
+        "the checkpoints in \"{place}\" are held by {who}, and only one run of a job may go on from them: stop that run, or \
+         wait until it ends"
     ))
 }

@@ -1,4 +1,5 @@
-//! Savepoints: copies of a checkpoint, with the data files that it has pending, in a folder of whoever asked for one.
+//! Savepoints: copies of a checkpoint, with the data files that it has pending, in a folder of whoever asked for one, or in
+//! one of a store, where the manifest is put last and makes a savepoint of it.
 //!
 //! ```text
 //! .unfinished-savepoint-<hash of the checkpoints' folder>-<uuid>/     written, then renamed to the folder's name
@@ -13,6 +14,7 @@
 use crate::folder::{Folder, io_error, parent, sync_folder};
 use crate::manifest::Manifest;
 use crate::names;
+use crate::place::Place;
 use crate::reading;
 use crate::store::{Created, Store};
 use dataflow::{Error, OutputState, Result};
@@ -20,80 +22,134 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_64;
 
 const UNFINISHED: &str = ".unfinished-savepoint-";
 const DATA: &str = "data-";
+/// The folders that data files in a store are fetched into.
+const FETCHED: &str = "fetched-";
 
 /// Gives the data files of what an output has pending.
 pub type PendingFiles = dyn Fn(&OutputState) -> Result<Vec<PathBuf>> + Send + Sync;
 
-/// A savepoint in a folder.
+/// A savepoint.
 #[derive(Clone, Debug)]
 pub struct Savepoint {
-    folder: Folder,
+    place: Place,
+    shown: PathBuf,
     /// The checkpoint that it is a copy of.
     pub manifest: Manifest,
 }
 
+/// Data files of a savepoint as files of this machine, until this is dropped.
+#[derive(Debug)]
+pub struct DataCopies {
+    folder: PathBuf,
+    is_own: bool,
+}
+
 impl Savepoint {
-    /// Opens the savepoint in a folder; its state is not read.
-    pub fn open(folder: &Path) -> Result<Savepoint> {
+    /// Opens the savepoint in a place; its state is not read.
+    pub fn open(place: impl Into<Place>) -> Result<Savepoint> {
+        let place = place.into();
         let none = || {
             Error::invalid(format!(
-                "there is no savepoint in \"{}\", expected a folder that `riverrun savepoint` or `riverrun stop` has made; \
-                 `riverrun jobs` lists those of this project",
-                folder.display()
+                "there is no savepoint in \"{place}\", expected a folder that `riverrun savepoint` or `riverrun stop` has \
+                 made; `riverrun jobs` lists those of this project"
             ))
         };
-        if !folder.is_dir() {
+        if matches!(&place, Place::Folder(folder) if !folder.is_dir()) {
             return Err(none());
         }
-        let folder = Folder::existing(folder)?;
-        let manifest = reading::newest(&folder)?.ok_or_else(none)?;
-        Ok(Savepoint { folder, manifest })
+        let store = place.opened()?.ok_or_else(none)?;
+        let manifest = reading::newest(&*store)?.ok_or_else(none)?;
+        Ok(Savepoint::of(place, manifest))
     }
 
-    /// Where it lies.
+    fn of(place: Place, manifest: Manifest) -> Savepoint {
+        Savepoint { shown: place.shown(), place, manifest }
+    }
+
+    /// Where it lies, as people name it.
     pub fn path(&self) -> &Path {
-        self.folder.path()
+        &self.shown
     }
 
-    /// The copy of a data file that was pending.
-    pub fn data_file(&self, original: &Path) -> PathBuf {
-        self.folder.path().join(data_name(original))
+    /// The copies of data files that were pending. Those in a store are fetched into the folder that the run holds on this
+    /// machine; one that is not there is left out.
+    pub fn data_copies(&self, originals: &[PathBuf]) -> Result<DataCopies> {
+        let (objects, local) = match &self.place {
+            Place::Folder(folder) => return Ok(DataCopies { folder: folder.clone(), is_own: false }),
+            Place::Store { objects, local } => (objects, local),
+        };
+        remove_all(&Folder::create(local)?, FETCHED)?;
+        let folder = Folder::create(&local.join(format!("{FETCHED}{}", uuid::Uuid::new_v4().simple())))?;
+        let copies = DataCopies { folder: folder.path().to_owned(), is_own: true };
+        for name in originals.iter().map(|original| data_name(original)) {
+            if let Some(bytes) = objects.read(&name)? {
+                create(&folder, &name, &bytes)?;
+            }
+        }
+        Ok(copies)
     }
 
-    pub(crate) fn store(&self) -> &Folder {
-        &self.folder
+    pub(crate) fn store(&self) -> Result<Arc<dyn Store>> {
+        self.place.opened()?.ok_or_else(|| Error::unavailable(format!("savepoint \"{}\" is gone", self.place)))
     }
 
-    /// Copies a checkpoint, which must stay meanwhile, into a folder that is not there yet: it is there whole, or not at
+    /// Copies a checkpoint, which must stay meanwhile, into a place where there is none yet: it is there whole, or not at
     /// all. Only the run that holds the checkpoints may.
-    pub(crate) fn write(from: &Folder, manifest: Manifest, to: &Path, pending: &PendingFiles) -> Result<Savepoint> {
-        let taken =
-            || Error::invalid(format!("\"{}\" is there already, name another folder for the savepoint", to.display()));
-        if to.symlink_metadata().is_ok() {
-            return Err(taken());
+    pub(crate) fn write(from: &dyn Store, manifest: Manifest, to: &Place, pending: &PendingFiles) -> Result<Savepoint> {
+        let taken = || Error::invalid(format!("\"{to}\" is there already, name another folder for the savepoint"));
+        match to {
+            Place::Folder(folder) if folder.symlink_metadata().is_ok() => return Err(taken()),
+            Place::Folder(folder) => write_folder(from, &manifest, folder, pending)?,
+            Place::Store { objects, .. } if !names::manifests(objects)?.is_empty() => return Err(taken()),
+            // Without its manifest it is none.
+            Place::Store { objects, .. } => {
+                fill(from, &manifest, objects, pending, &|file, name| upload_file(file, objects, name))?;
+            }
         }
-        let beside = Folder::create(parent(to))?;
-        let own = format!("{UNFINISHED}{:016x}-", xxh3_64(from.path().as_os_str().as_encoded_bytes()));
-        remove_unfinished(&beside, &own)?;
-        let unfinished = beside.path().join(format!("{own}{}", uuid::Uuid::new_v4().simple()));
-        let written = fill(from, &manifest, &unfinished, pending)
-            .and_then(|()| std::fs::rename(&unfinished, to).map_err(|e| io_error("make", to, e)));
-        if let Err(error) = written {
-            // What stays of it is removed by the next savepoint; the error that matters is the first one.
-            let _ = std::fs::remove_dir_all(&unfinished);
-            return Err(error);
-        }
-        sync_folder(beside.path())?;
-        Ok(Savepoint { folder: Folder::existing(to)?, manifest })
+        Ok(Savepoint::of(to.clone(), manifest))
     }
 }
 
-/// Removes what a run that was killed has left of a savepoint.
-fn remove_unfinished(beside: &Folder, own: &str) -> Result<()> {
+impl DataCopies {
+    /// The copy of a data file.
+    pub fn file(&self, original: &Path) -> PathBuf {
+        self.folder.join(data_name(original))
+    }
+}
+
+impl Drop for DataCopies {
+    fn drop(&mut self) {
+        if self.is_own {
+            // What stays is removed by the next run that fetches some.
+            let _ = std::fs::remove_dir_all(&self.folder);
+        }
+    }
+}
+
+/// Writes a savepoint into a folder beside, and gives that its name.
+fn write_folder(from: &dyn Store, manifest: &Manifest, to: &Path, pending: &PendingFiles) -> Result<()> {
+    let beside = Folder::create(parent(to))?;
+    let own = format!("{UNFINISHED}{:016x}-", xxh3_64(from.place("").as_bytes()));
+    remove_all(&beside, &own)?;
+    let unfinished = beside.path().join(format!("{own}{}", uuid::Uuid::new_v4().simple()));
+    let written = Folder::create(&unfinished)
+        .and_then(|into| fill(from, manifest, &into, pending, &|file, name| copy_file(file, &into.path().join(name))))
+        .and_then(|()| std::fs::rename(&unfinished, to).map_err(|e| io_error("make", to, e)));
+    if let Err(error) = written {
+        // What stays of it is removed by the next savepoint; the error that matters is the first one.
+        let _ = std::fs::remove_dir_all(&unfinished);
+        return Err(error);
+    }
+    sync_folder(beside.path())
+}
+
+/// Removes folders that runs which were killed have left.
+fn remove_all(beside: &Folder, own: &str) -> Result<()> {
     for name in beside.names()?.iter().filter(|name| name.starts_with(own)) {
         let path = beside.path().join(name);
         std::fs::remove_dir_all(&path).map_err(|e| io_error("remove", &path, e))?;
@@ -101,14 +157,20 @@ fn remove_unfinished(beside: &Folder, own: &str) -> Result<()> {
     Ok(())
 }
 
-fn fill(from: &Folder, manifest: &Manifest, folder: &Path, pending: &PendingFiles) -> Result<()> {
-    let into = Folder::create(folder)?;
+/// Copies the data files that a checkpoint has pending, each by its name, and the checkpoint.
+fn fill(
+    from: &dyn Store,
+    manifest: &Manifest,
+    into: &dyn Store,
+    pending: &PendingFiles,
+    copy_data: &dyn Fn(&Path, &str) -> Result<()>,
+) -> Result<()> {
     for output in manifest.outputs.iter().filter(|output| !output.pending.is_empty()) {
         for file in pending(output)? {
-            copy_file(&file, &folder.join(data_name(&file)))?;
+            copy_data(&file, &data_name(&file))?;
         }
     }
-    copy(from, manifest, &into)
+    copy(from, manifest, into)
 }
 
 /// Copies the state and, when all of it is there, the manifest of a checkpoint into another store.
@@ -120,7 +182,7 @@ pub(crate) fn copy(from: &dyn Store, manifest: &Manifest, into: &dyn Store) -> R
 }
 
 fn create(into: &dyn Store, name: &str, bytes: &[u8]) -> Result<()> {
-    match into.create(name, bytes)? {
+    match into.upload(name, bytes)? {
         Created::New => Ok(()),
         Created::Exists => Err(Error::unavailable(format!("{} is there already", into.place(name)))),
     }
@@ -136,6 +198,15 @@ fn copy_file(from: &Path, to: &Path) -> Result<()> {
         copied => copied.map_err(|e| io_error(&format!("copy \"{}\" to", from.display()), to, e))?,
     };
     File::open(to).and_then(|file| file.sync_all()).map_err(|e| io_error("write", to, e))
+}
+
+/// Copies a file into a store; one that is gone is left out, as it is where copies lie in a folder.
+fn upload_file(from: &Path, into: &dyn Store, name: &str) -> Result<()> {
+    match std::fs::read(from) {
+        Ok(bytes) => create(into, name, &bytes),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(e) => Err(io_error("read", from, e)),
+    }
 }
 
 /// The name of the copy of a data file; those of data files are never used twice.

@@ -13,6 +13,8 @@ pub(crate) enum Bug {
     ReadBeforeFence,
     /// A run goes on with an epoch that another run has had.
     EpochShared,
+    /// What runs write to take an epoch is the same.
+    EpochUnsigned,
     /// After an epoch was taken nobody looks for greater ones.
     EpochTrusted,
     /// A generation begins after a successor's manifest.

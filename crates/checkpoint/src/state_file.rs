@@ -5,7 +5,7 @@ use crate::manifest::{Manifest, Piece, StateFile};
 use crate::names;
 use crate::seeded::{self, Bug};
 use crate::store::{Created, Store};
-use dataflow::{Error, KeyGroups, PageAt, Result, Scope, StateWriter};
+use dataflow::{Error, ErrorKind, KeyGroups, PageAt, Result, Scope, StateWriter};
 use std::collections::HashMap;
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -85,8 +85,11 @@ impl<'a> StateFiles<'a> {
     /// Removes what was written, since no manifest will name it: a full disk would stay full.
     pub fn abandon(self, error: Error) -> Error {
         for name in &self.created {
-            // A file that stays is collected after a later checkpoint; the error that matters is the first one.
-            let _ = self.store.delete(name);
+            // A file that stays is collected after a later checkpoint; the error that matters is the first one. A store
+            // that is away is not waited for once for each.
+            if self.store.delete(name).is_err_and(|error| error.kind() == ErrorKind::Unavailable) {
+                break;
+            }
         }
         if seeded::has(Bug::NamesReused) {
             *self.serial -= self.created.len() as u64;
@@ -145,7 +148,7 @@ impl<'a> StateFiles<'a> {
         let name = &self.files[file].name;
         self.open = None;
         self.created.push(name.clone());
-        match self.store.create(name, bytes)? {
+        match self.store.upload(name, bytes)? {
             Created::New => Ok(()),
             Created::Exists if seeded::has(Bug::NamesReused) => Ok(()),
             // A request of this run that was long under way; the next try has another name.

@@ -15,8 +15,13 @@ pub enum Created {
 ///
 /// An error of kind `Unavailable` says nothing of whether a call has had its effect, or will have it later.
 pub trait Store: Send + Sync {
-    /// Makes an object if its name is free. What it has returned for is whole and durable.
+    /// Makes an object if its name is free. What it has returned for is whole and durable. A store whose answers get lost
+    /// may take these very bytes under the name for made by an earlier request, so what rivals make differs.
     fn create(&self, name: &str, bytes: &[u8]) -> Result<Created>;
+    /// The same for a name that no rival makes; a store may send a large object in parts, and not look whether it is there.
+    fn upload(&self, name: &str, bytes: &[u8]) -> Result<Created> {
+        self.create(name, bytes)
+    }
     /// The bytes of an object, if there is one of this name.
     fn read(&self, name: &str) -> Result<Option<Vec<u8>>>;
     /// At most so many bytes of an object from an offset on, fewer where it ends before; nothing if there is none of this name.

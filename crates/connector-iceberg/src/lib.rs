@@ -26,23 +26,15 @@ mod partition_names;
 mod plain_location;
 mod required;
 mod storage;
-mod store_place;
-mod store_properties;
 mod unknown_types;
 mod update_time;
 mod uuid_columns;
 mod widened;
 mod writer_position;
 
-mod azure_access;
-mod gcs_access;
-mod s3_access;
 mod store;
-mod store_failure;
 
 mod settings;
-
-mod store_access;
 
 mod object_files;
 
@@ -101,7 +93,7 @@ pub use housekeeping::{
     ExpireSummary, FileCounts, OrphanOptions, OrphanPlan, OrphanSummary, ReferenceDescription, SnapshotDescription,
     TableDescription, TableHolds,
 };
-pub use settings::{AzureSettings, GcsSettings, RestSettings, S3Settings, StoreSettings};
+pub use settings::RestSettings;
 pub use table::{TableOptions, check_layout, check_place, check_table};
 pub use warehouse::Warehouse;
 pub use write::TableWriter;

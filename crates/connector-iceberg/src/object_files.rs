@@ -2,10 +2,6 @@
 
 use crate::failure;
 use crate::storage::DurableFiles;
-use crate::store_access::StoreAccess;
-use crate::store_failure::store_failure;
-use crate::store_place::Bucket;
-use crate::store_properties::Properties;
 use async_trait::async_trait;
 use bytes::Bytes;
 use dataflow::Error;
@@ -15,6 +11,7 @@ use iceberg::Result;
 use iceberg::io::{FileMetadata, FileRead, FileWrite, InputFile, OutputFile, Storage, StorageConfig, StorageFactory};
 use object_store::path::Path as ObjectPath;
 use object_store::{ObjectStore, ObjectStoreExt, PutPayload, WriteMultipart};
+use object_stores::{Bucket, Properties, StoreAccess, store_failure};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::fmt;

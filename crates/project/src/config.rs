@@ -1,6 +1,7 @@
 //! `riverrun.toml`: text becomes typed values once, here.
 
 use crate::checkpoint_pace::{CheckpointPause, CheckpointTimeout};
+use crate::checkpoint_settings::CheckpointSettings;
 use crate::duration::duration;
 use crate::failure::Failure;
 use crate::names::Places;
@@ -15,7 +16,7 @@ use serde::{Deserialize, Deserializer};
 use sql::{Diagnostic, did_you_mean, near_or_all};
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
 use toml::Spanned;
@@ -102,17 +103,6 @@ impl TryFrom<String> for CheckpointEvery {
     }
 }
 
-/// Reads the folder of the checkpoints. The address of a store is refused: as a path it would be a folder of that name.
-fn folder_of_checkpoints<'de, D: serde::Deserializer<'de>>(from: D) -> std::result::Result<Option<PathBuf>, D::Error> {
-    let folder = String::deserialize(from)?;
-    match folder.contains("://") {
-        true => Err(serde::de::Error::custom(format!(
-            "checkpoints \"{folder}\" lie in no folder; they lie on this machine, expected checkpoints = \"FOLDER\""
-        ))),
-        false => Ok(Some(folder.into())),
-    }
-}
-
 /// How many checkpoints of a job are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "u64")]
@@ -183,9 +173,9 @@ pub struct Environment {
     pub history: History,
     /// Where topics are.
     pub live: Live,
-    /// The folder of the checkpoints, relative to the project; in the warehouse without this key.
-    #[serde(default, deserialize_with = "folder_of_checkpoints")]
-    pub checkpoints: Option<PathBuf>,
+    /// Where checkpoints lie: a folder, relative to the project, or one of a store; in the warehouse without this key.
+    #[serde(default)]
+    pub checkpoints: Option<CheckpointSettings>,
     /// How many bytes the state of a job may take in memory, as `"2 GiB"`; the rest of it goes to files in the warehouse.
     /// Half of the machine's memory without this key.
     #[serde(default)]
@@ -345,7 +335,8 @@ impl Config {
     fn refuse_secrets(&self, path: &Path, text: &str) -> Result<(), Failure> {
         let plain = |(name, environment): (&String, &Environment)| {
             let of_live = environment.live.plain_secrets().iter().cloned();
-            let secrets = environment.history.plain_secrets().iter().cloned().chain(of_live);
+            let of_checkpoints = environment.checkpoints.iter().flat_map(|place| place.plain_secrets()).cloned();
+            let secrets = environment.history.plain_secrets().iter().cloned().chain(of_live).chain(of_checkpoints);
             let told = |(span, what): (std::ops::Range<usize>, &str)| {
                 let what = format!("environment \"{name}\" has {what} in plain text, expected {SECRET_EXPECTED}");
                 placed(path, text, span, &what)
@@ -479,8 +470,12 @@ mod tests {
         assert_eq!((wrong[0].expected.as_deref(), wrong[0].hint.as_deref()), (Some("a whole number"), None));
         let in_a_store =
             "[env.prod]\nhistory = { warehouse = \"w\" }\nlive = { topics = \"t\" }\ncheckpoints = \"s3://lake/c\"";
-        let Err(Failure::Diagnostics(wrong)) = read(in_a_store) else { panic!("it is refused") };
-        assert!(wrong[0].message.contains("\"s3://lake/c\" lie in no folder"), "{}", wrong[0].message);
+        assert!(read(in_a_store).is_ok());
+        let plain = "checkpoints = { location = \"s3://l/c\", s3 = { access_key = \"k\", secret_key = \"CANARY\" } }";
+        let plain = in_a_store.replace("checkpoints = \"s3://lake/c\"", plain);
+        let Err(Failure::Diagnostics(wrong)) = read(&plain) else { panic!("it is refused") };
+        assert!(wrong[0].message.contains("has the secret key of S3 in plain text"), "{}", wrong[0].message);
+        assert!(!wrong[0].source_line.contains("CANARY"), "{}", wrong[0].source_line);
         let small = "[env.dev]\nhistory = { warehouse = \"w\" }\nlive = { topics = \"t\" }\nstate_memory = \"2 MB\"";
         let Err(Failure::Diagnostics(wrong)) = read(small) else { panic!("it is refused") };
         assert_eq!((wrong[0].line, wrong[0].message.as_str()), (6, "\"2 MB\" has an unknown unit"));

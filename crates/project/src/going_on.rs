@@ -1,11 +1,12 @@
 //! The checkpoints of a job, and how a run goes on from the last one.
 
 use crate::changes::Changes;
+use crate::checkpoint_places::NamedPlaces;
 use crate::open::Project;
 use crate::output::{Begin, Claims, go_on_with_table};
 use crate::savepoints::{SavedCheckpoints, SavepointRequests};
 use crate::takeover::Takeover;
-use checkpoint::{Checkpoints, JobFacts, JobPlan, Manifest, OutputCut, Savepoint};
+use checkpoint::{Checkpoints, JobFacts, JobPlan, Manifest, OutputCut, Place, Savepoint};
 use connector_pulsar::AnchorsBegin;
 use dataflow::{CheckpointStore, CoordinatorState, Error, EventTime, Output, OutputState, RestoredJob, Result};
 use seam::has_read_nothing;
@@ -15,9 +16,9 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 
 /// The checkpoints of a job, and the one that a run goes on from.
 pub(crate) struct GoingOn {
-    folder: PathBuf,
-    // Where savepoints lie that are given no folder.
-    savepoints: PathBuf,
+    place: Place,
+    // Where savepoints lie that are given no place, and what people name one by.
+    savepoints: (Place, NamedPlaces),
     // The number of the newest manifest, as it was looked at before anything was held.
     seen: Option<u64>,
     // The savepoint that `last` is, if it is one.
@@ -33,10 +34,11 @@ impl GoingOn {
     /// Looks at the checkpoints of a job, or at a savepoint of it, and writes nothing. A run that starts over goes on from
     /// none of them.
     pub fn look(project: &Project, job: Option<&str>, begin: Begin, savepoint: Option<&Path>) -> Result<GoingOn> {
-        let (folder, savepoints) = (project.checkpoints_path(job), project.savepoints_path(job));
-        let newest = if begin == Begin::Fresh { None } else { checkpoint::look(&folder)? };
+        let (place, beside, places) =
+            (project.checkpoints_place(job)?, project.savepoints_place(job)?, project.named_places(job));
+        let newest = if begin == Begin::Fresh { None } else { checkpoint::look(&place)? };
         let seen = newest.as_ref().map(|newest| newest.number);
-        let savepoint = savepoint.map(Savepoint::open).transpose()?;
+        let savepoint = savepoint.map(|named| Savepoint::open(&places.at(named)?)).transpose()?;
         let last = match &savepoint {
             Some(savepoint) => Some(saved(savepoint, newest.as_ref(), job.unwrap_or(project.name()))?),
             None => match newest {
@@ -46,8 +48,8 @@ impl GoingOn {
         };
         let (warn, warnings) = channel();
         Ok(GoingOn {
-            folder,
-            savepoints,
+            place,
+            savepoints: (beside, places),
             seen,
             savepoint,
             last,
@@ -62,7 +64,7 @@ impl GoingOn {
         let warnings = self.warnings.0.clone();
         // Whoever reads them has gone with the job.
         let warn = Box::new(move |error: &Error| drop(warnings.send(error.chain())));
-        let held = Checkpoints::open(&self.folder, project.checkpoints_kept(), project.clock.clone(), warn)?;
+        let held = Checkpoints::open(&self.place, project.checkpoints_kept(), project.clock.clone(), warn)?;
         if !fresh && held.newest()?.map(|newest| newest.number) != self.seen {
             return Err(Error::unavailable("another run of the job has put a checkpoint while this one began"));
         }
@@ -252,8 +254,8 @@ impl GoingOn {
 
     /// Where checkpoints go, and savepoints that are asked for.
     pub fn into_store(self, requests: SavepointRequests) -> Option<Box<dyn CheckpointStore>> {
-        let folder = self.savepoints;
-        self.held.map(|held| Box::new(SavedCheckpoints { held, requests, folder }) as Box<dyn CheckpointStore>)
+        let (beside, places) = self.savepoints;
+        self.held.map(|held| Box::new(SavedCheckpoints { held, requests, beside, places }) as Box<dyn CheckpointStore>)
     }
 }
 

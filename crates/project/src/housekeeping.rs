@@ -1,17 +1,16 @@
 //! Housekeeping of tables: which table is meant, and what jobs of the project need of it.
 
+use crate::checkpoint_places::OF_ONES_OWN;
 use crate::duration::duration;
 use crate::failure::Failure;
-use crate::jobs::folders;
 use crate::open::Project;
-use checkpoint::{Manifest, Savepoint};
+use checkpoint::{Manifest, Place, Savepoint};
 use connector_iceberg::{
     CompactOptions, CompactPlan, CompactProgress, CompactSummary, ExpireOptions, ExpirePlan, ExpireSummary,
     OrphanOptions, OrphanPlan, OrphanSummary, TableClaim, TableDescription, TableHolds, Warehouse,
 };
 use dataflow::{Error, Output, OutputState, Result};
 use sql::near_or_all;
-use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -82,13 +81,8 @@ impl Project {
     /// What checkpoints and savepoints of all jobs of the environment need of a table, whoever runs them.
     fn table_holds(&self, table: &str) -> Result<TableHolds> {
         let mut holds = TableHolds { sinks: vec![ARCHIVE.to_owned()], ..TableHolds::default() };
-        let whole = self.checkpoints_path(None);
-        let mut root = whole.parent().unwrap_or(Path::new(""));
-        if self.person().is_some() {
-            root = root.parent().unwrap_or(root);
-        }
         let mut states = Vec::new();
-        self.gather_holds(root, table, (&mut holds, &mut states), 0)?;
+        self.gather_holds(&self.checkpoints_of_all()?, table, (&mut holds, &mut states), 0)?;
         // Checkpoints of a job that has gone on elsewhere do not say what it has prepared.
         if let Some(warehouse) = self.warehouse_if_there()? {
             holds.sinks.extend(warehouse.sinks_in_step(table, &states)?);
@@ -96,25 +90,24 @@ impl Project {
         Ok(holds)
     }
 
-    /// Looks through a folder with checkpoints of jobs, savepoints, and those of people who run jobs under names of their
+    /// Looks through a place with checkpoints of jobs, savepoints, and those of people who run jobs under names of their
     /// own.
-    fn gather_holds(&self, folder: &Path, table: &str, (holds, states): Gathered<'_>, depth: usize) -> Result<()> {
-        for inner in folders(folder)? {
-            let name = inner.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-            match name {
+    fn gather_holds(&self, place: &Place, table: &str, (holds, states): Gathered<'_>, depth: usize) -> Result<()> {
+        for inner in place.folders()? {
+            match inner.name() {
                 "savepoints" => {
-                    for saved in folders(&inner)?.iter().map(|job| folders(job)).collect::<Result<Vec<_>>>()?.concat() {
-                        let place = format!("savepoint \"{}\"", saved.display());
+                    for saved in inner.folders()?.iter().map(Place::folders).collect::<Result<Vec<_>>>()?.concat() {
+                        let place = format!("savepoint \"{saved}\"");
                         let manifest = Savepoint::open(&saved)?.manifest;
                         self.add_holds(&place, &manifest, table, (&mut *holds, &mut *states))?;
                     }
                 }
-                _ if name.starts_with("as-") && depth == 0 => {
+                name if name.starts_with(OF_ONES_OWN) && depth == 0 => {
                     self.gather_holds(&inner, table, (&mut *holds, &mut *states), depth + 1)?
                 }
                 _ => {
                     for manifest in checkpoint::look_at_all(&inner)? {
-                        let place = format!("checkpoint {} in \"{}\"", manifest.coordinator.number, inner.display());
+                        let place = format!("checkpoint {} in \"{inner}\"", manifest.coordinator.number);
                         self.add_holds(&place, &manifest, table, (&mut *holds, &mut *states))?;
                     }
                 }

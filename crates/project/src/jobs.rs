@@ -1,18 +1,19 @@
 //! The jobs of a project, as their checkpoints and savepoints on disk show them.
 
+use crate::checkpoint_places::WHOLE_PROJECT;
 use crate::open::Project;
 use crate::savepoints::SavedJob;
 use checkpoint::{Holder, Manifest, Savepoint};
-use dataflow::{Error, EventTime, Fates, ProcessingTime, Result};
+use dataflow::{EventTime, Fates, ProcessingTime, Result};
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// What a job has left.
 #[derive(Debug)]
 pub struct JobOnDisk {
     /// Its name in `riverrun.toml`; none for the job of all outputs.
     pub name: Option<String>,
-    /// The folder of its checkpoints.
+    /// The folder of its checkpoints, or of what a run of it keeps on this machine beside those in a store.
     pub folder: PathBuf,
     /// The newest checkpoint, or why it cannot be read.
     pub newest: Result<Option<NewestCheckpoint>>,
@@ -61,12 +62,10 @@ pub struct NewestCheckpoint {
 impl Project {
     /// The jobs that have run, the one of all outputs first. What cannot be read of one is said of that one.
     pub fn jobs_on_disk(&self) -> Result<Vec<JobOnDisk>> {
-        let whole = self.checkpoints_path(None);
         let mut names: BTreeSet<Option<String>> = BTreeSet::new();
-        names.extend(Some(None).filter(|_| whole.is_dir()));
-        for folder in folders(whole.parent().unwrap_or(Path::new("")))? {
-            let name = folder.file_name().and_then(|name| name.to_str()?.strip_prefix("job-"));
-            names.extend(name.map(|name| Some(name.to_owned())));
+        for place in self.checkpoints_root()?.folders()? {
+            names.extend(Some(None).filter(|_| place.name() == WHOLE_PROJECT));
+            names.extend(place.name().strip_prefix("job-").map(|name| Some(name.to_owned())));
         }
         names.into_iter().map(|name| self.job_on_disk(name)).collect()
     }
@@ -88,13 +87,13 @@ impl Project {
 
     /// What a job has left.
     pub fn job_on_disk(&self, name: Option<String>) -> Result<JobOnDisk> {
-        let folder = self.checkpoints_path(name.as_deref());
-        let newest = checkpoint::look(&folder).map(|newest| newest.as_ref().map(NewestCheckpoint::of));
-        let saved = folders(&self.savepoints_path(name.as_deref()))?;
-        let savepoints = saved.iter().map(|folder| Savepoint::open(folder).map(|saved| SavedJob::of(&saved)));
+        let (folder, place) = (self.checkpoints_path(name.as_deref()), self.checkpoints_place(name.as_deref())?);
+        let newest = checkpoint::look(&place).map(|newest| newest.as_ref().map(NewestCheckpoint::of));
+        let saved = self.savepoints_place(name.as_deref())?.folders()?;
+        let savepoints = saved.iter().map(|place| Savepoint::open(place).map(|saved| SavedJob::of(&saved)));
         Ok(JobOnDisk {
             newest,
-            kept: checkpoint::count(&folder)?,
+            kept: checkpoint::count(&place)?,
             holder: checkpoint::holder(&folder),
             savepoints: savepoints.collect(),
             folder,
@@ -123,20 +122,4 @@ impl NewestCheckpoint {
             outputs: steps().filter_map(output).collect(),
         }
     }
-}
-
-/// The folders in a folder, sorted; those that are being written begin with a dot. None where there is no such folder.
-pub(crate) fn folders(path: &Path) -> Result<Vec<PathBuf>> {
-    if !path.is_dir() {
-        return Ok(Vec::new());
-    }
-    let failed = |e| Error::unavailable(format!("cannot list the folder \"{}\"", path.display())).with_source(e);
-    let mut folders = Vec::new();
-    for entry in std::fs::read_dir(path).map_err(failed)? {
-        let entry = entry.map_err(failed)?.path();
-        let is_hidden = entry.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
-        folders.extend(Some(entry).filter(|entry| !is_hidden && entry.is_dir()));
-    }
-    folders.sort_unstable();
-    Ok(folders)
 }

@@ -12,6 +12,8 @@ mod checkpoint_pace;
 mod duration;
 mod placed_text;
 mod store_keys;
+
+mod checkpoint_settings;
 mod table_place;
 mod topic_place;
 mod topics;
@@ -33,6 +35,8 @@ mod lock;
 mod model_trial;
 
 mod open;
+
+mod checkpoint_places;
 
 mod arrivals;
 mod collected_rows;
@@ -105,6 +109,8 @@ mod why;
 pub use anchors::{AnchorsOf, AnchorsOnTopic, PartitionAnchor};
 pub use archive::{Archive, ArchiveCommit, ArchiveEnd, ArchiveOptions, ArchiveStep, Archived};
 pub use bounded::StopCheck;
+pub use checkpoint::LeaseHolder;
+pub use checkpoint_places::is_location;
 pub use codec::JsonEncode;
 pub use collected_rows::Rows;
 pub use config::{CommitEvery, Config, Environment, is_letter_of_name};

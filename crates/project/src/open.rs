@@ -13,6 +13,7 @@ use crate::topics::{LocalPlace, Topics};
 use connector_iceberg::Warehouse;
 use dataflow::{Clock, Error, Output, Result};
 use model::{Model, ModelFile};
+use object_stores::ObjectFolder;
 use sql::{CheckedPlan, OwnNames, Rule, Statements, Target, near_or_all};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -20,24 +21,16 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use toml::Spanned;
 
-/// The folder of a warehouse for checkpoints.
-const CHECKPOINTS: &str = "_riverrun/checkpoints";
 /// The folder of a project, and of an environment in it, for what is kept on this machine beside the tables of a catalog.
 const BESIDE_CATALOG: &str = "_riverrun";
 const PUBLISHERS: &str = "publishers";
-const CHECKPOINTS_BESIDE: &str = "checkpoints";
-/// The folder of the checkpoints of a job of all outputs.
-const WHOLE_PROJECT: &str = "project";
-
-/// What the folder with the checkpoints of those who write under names of their own begins with.
-const OF_ONES_OWN: &str = "as-";
 
 /// A project: its statements, and where its names live in one environment.
 pub struct Project {
     pub(crate) folder: Folder,
     pub(crate) statements: Statements,
     pub(crate) lock: Lock,
-    environment: Environment,
+    pub(crate) environment: Environment,
     environment_name: String,
     pub(crate) own: Option<Own>,
     pub(crate) clock: Arc<dyn Clock>,
@@ -45,6 +38,7 @@ pub struct Project {
     topics: OnceLock<Topics>,
     pub(crate) reads_arrivals: OnceLock<ReadsArrivals>,
     trial: OnceLock<ModelTrial>,
+    pub(crate) checkpoint_store: OnceLock<ObjectFolder>,
 }
 
 /// Whose names a project writes under.
@@ -104,6 +98,7 @@ impl Project {
             topics: OnceLock::new(),
             reads_arrivals: OnceLock::new(),
             trial: OnceLock::new(),
+            checkpoint_store: OnceLock::new(),
         })
     }
 
@@ -286,22 +281,6 @@ impl Project {
             TablePlace::Folder(_) => self.warehouse_path().display().to_string(),
             TablePlace::Rest(place) => format!("catalog \"{}\"", place.address()),
         }
-    }
-
-    /// The folder of the checkpoints of a job; of the whole project without a name.
-    pub fn checkpoints_path(&self, job: Option<&str>) -> PathBuf {
-        let all = match &self.environment.checkpoints {
-            Some(folder) => within(&self.folder.root, folder),
-            None => match &self.environment.history.place {
-                TablePlace::Folder(_) => self.warehouse_path().join(CHECKPOINTS),
-                TablePlace::Rest(_) => self.warehouse_path().join(CHECKPOINTS_BESIDE),
-            },
-        };
-        let all = match &self.own {
-            Some(own) => all.join(format!("{OF_ONES_OWN}{}", own.person)),
-            None => all,
-        };
-        all.join(job.map_or_else(|| WHOLE_PROJECT.to_owned(), |job| format!("job-{job}")))
     }
 
     /// How many checkpoints of a job are kept.

@@ -154,7 +154,8 @@ pub fn go_on_with_table(
     match (claims.get(table), savepoint) {
         (Some(claim), None) => claim.go_on(&spec.schema, before),
         (Some(claim), Some(savepoint)) => {
-            claim.go_on_from_copies(&spec.schema, before, &|original| savepoint.data_file(original))
+            let copies = savepoint.data_copies(&TableClaim::pending_files(table, &before.pending)?)?;
+            claim.go_on_from_copies(&spec.schema, before, &|original| copies.file(original))
         }
         (None, _) => Ok(before.pending.clone()),
     }

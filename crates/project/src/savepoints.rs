@@ -1,15 +1,13 @@
 //! Savepoints of a job: asked for while it runs, or made of what a run has left.
 
+use crate::checkpoint_places::NamedPlaces;
 use crate::open::Project;
-use checkpoint::{Checkpoints, Manifest, Savepoint};
+use checkpoint::{Checkpoints, LeaseHolder, Manifest, Place, Savepoint};
 use connector_iceberg::TableClaim;
 use dataflow::{Checkpoint, CheckpointStore, Error, OutputState, ProcessingTime, Result};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
-/// The folder beside those of the jobs' checkpoints.
-const SAVEPOINTS: &str = "savepoints";
 
 /// A savepoint, as people are told of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,8 +91,21 @@ impl SavepointRequests {
 pub(crate) struct SavedCheckpoints {
     pub held: Checkpoints,
     pub requests: SavepointRequests,
-    /// Where savepoints lie that are given no folder.
-    pub folder: PathBuf,
+    /// Where savepoints lie that are given no place.
+    pub beside: Place,
+    /// What people name a place for one by.
+    pub places: NamedPlaces,
+}
+
+impl SavedCheckpoints {
+    /// Copies the checkpoint that was put last.
+    fn save(&self, to: Option<PathBuf>, checkpoint: u64) -> Result<SavedJob> {
+        let to = match to {
+            Some(to) => self.places.at(&to)?,
+            None => named_after(&self.beside, checkpoint)?,
+        };
+        self.held.save(&to, &pending_files).map(|saved| SavedJob::of(&saved))
+    }
 }
 
 impl CheckpointStore for SavedCheckpoints {
@@ -102,9 +113,8 @@ impl CheckpointStore for SavedCheckpoints {
         self.held.put(checkpoint)?;
         // Nothing is collected before the next checkpoint, which waits for this.
         for Request { to, answer, .. } in self.requests.take(checkpoint.last) {
-            let to = to.unwrap_or_else(|| named_after(&self.folder, checkpoint.coordinator.number));
             // That it fails is no reason for the job to end.
-            let saved = self.held.save(&to, &pending_files).map(|saved| SavedJob::of(&saved));
+            let saved = self.save(to, checkpoint.coordinator.number);
             let told = saved.as_ref().map(SavedJob::clone).map_err(Error::chain);
             self.requests.queue().answered.push(told);
             // Whoever has asked may have gone.
@@ -120,11 +130,19 @@ impl Drop for SavedCheckpoints {
     }
 }
 
-/// The folder of a savepoint that is given none; a second one of the same checkpoint has another.
-fn named_after(folder: &Path, checkpoint: u64) -> PathBuf {
-    let first = folder.join(format!("{checkpoint:010}"));
-    let others = (2u64..).map(|again| folder.join(format!("{checkpoint:010}-{again}")));
-    std::iter::once(first).chain(others).find(|path| path.symlink_metadata().is_err()).unwrap_or_default()
+/// How many savepoints of one checkpoint are looked for.
+const SAVED_MAX: u64 = 10_000;
+
+/// The place of a savepoint that is given none; a second one of the same checkpoint has another.
+fn named_after(beside: &Place, checkpoint: u64) -> Result<Place> {
+    let first = beside.inner(&format!("{checkpoint:010}"));
+    let others = (2..SAVED_MAX).map(|again| beside.inner(&format!("{checkpoint:010}-{again}")));
+    for place in std::iter::once(first).chain(others) {
+        if !place.is_taken()? {
+            return Ok(place);
+        }
+    }
+    Err(Error::invalid(format!("\"{beside}\" has too many savepoints of checkpoint {checkpoint}, remove some")))
 }
 
 /// The data files of what an output has pending. Nodes of outputs are called `into NAME`, and only tables leave anything.
@@ -133,22 +151,33 @@ fn pending_files(output: &OutputState) -> Result<Vec<PathBuf>> {
 }
 
 impl Project {
-    /// The folder of the savepoints of a job that are given no other.
-    pub fn savepoints_path(&self, job: Option<&str>) -> PathBuf {
-        let checkpoints = self.checkpoints_path(job);
-        let name = checkpoints.file_name().unwrap_or_default().to_owned();
-        checkpoints.parent().unwrap_or(Path::new("")).join(SAVEPOINTS).join(name)
+    /// Whether a run of a job has left something, here or in a store.
+    pub fn has_run(&self, job: Option<&str>) -> Result<bool> {
+        Ok(self.checkpoints_path(job).is_dir() || checkpoint::count(&self.checkpoints_place(job)?)? > 0)
     }
 
-    /// Whether a run of a job is there, even if it does not answer: it may be starting, or ending.
+    /// Whether a run of a job is there on this machine, even if it does not answer: it may be starting, or ending.
     pub fn is_held(&self, job: Option<&str>) -> Result<bool> {
         checkpoint::is_held(&self.checkpoints_path(job))
     }
 
+    /// The run of a job on another machine, where checkpoints lie in a store and nobody runs the job here. It is looked for up
+    /// to eight seconds where a run has ended without giving them back.
+    pub fn run_elsewhere(&self, job: Option<&str>) -> Result<Option<LeaseHolder>> {
+        if self.is_held(job)? {
+            return Ok(None);
+        }
+        checkpoint::holder_elsewhere(&self.checkpoints_place(job)?)
+    }
+
     /// Makes a savepoint of the newest checkpoint of a job that nobody runs.
     pub fn save(&self, job: Option<&str>, to: Option<&Path>) -> Result<SavedJob> {
-        let (checkpoints, folder) = (self.checkpoints_path(job), self.savepoints_path(job));
-        let to = |newest: &Manifest| to.map_or_else(|| named_after(&folder, newest.coordinator.number), Path::to_owned);
+        let (checkpoints, beside) = (self.checkpoints_place(job)?, self.savepoints_place(job)?);
+        let to = to.map(|to| self.named_places(job).at(to)).transpose()?;
+        let to = |newest: &Manifest| match &to {
+            Some(to) => Ok(to.clone()),
+            None => named_after(&beside, newest.coordinator.number),
+        };
         let saved = checkpoint::save_newest(&checkpoints, &to, &*self.clock, &pending_files)?;
         Ok(SavedJob::of(&saved))
     }

@@ -1,7 +1,7 @@
 //! Settings as errors show them.
 
 /// The keys whose values are shown. That of any other key, a misspelt one among them, may be a secret.
-const SHOWN: [&str; 36] = [
+const SHOWN: [&str; 37] = [
     "name",
     "commit_every",
     "checkpoint_every",
@@ -9,6 +9,7 @@ const SHOWN: [&str; 36] = [
     "checkpoint_timeout",
     "checkpoints_kept",
     "checkpoints",
+    "location",
     "state_memory",
     "history",
     "warehouse",

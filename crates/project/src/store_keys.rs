@@ -1,9 +1,9 @@
-//! How object stores are reached: the keys `s3`, `gcs` and `azure` of `history`.
+//! How object stores are reached: the keys `s3`, `gcs` and `azure` of `history` and of `checkpoints`.
 
 use crate::placed_text::{PlacedText, PlainSecrets};
 use access::Secret;
-use connector_iceberg::{AzureSettings, GcsSettings, S3Settings, StoreSettings};
 use dataflow::{Error, Result};
+use object_stores::{AzureSettings, GcsSettings, S3Settings, StoreSettings};
 use serde::Deserialize;
 use std::path::Path;
 use toml::Spanned;
@@ -85,10 +85,10 @@ impl StoreKeys {
         }
     }
 
-    /// How the stores are reached. What lies in the environment or in a file and is no secret is read here.
-    pub fn settings(&self, root: &Path) -> Result<StoreSettings> {
+    /// How the stores are reached; `of` is the key that they belong to. What lies in the environment or in a file and is no secret is read here.
+    pub fn settings(&self, root: &Path, of: &str) -> Result<StoreSettings> {
         let text = |text: &Option<PlacedText>, key: &str| {
-            let text = text.clone().map(|text| text.0.within(root).read(&format!("key {key} of history")));
+            let text = text.clone().map(|text| text.0.within(root).read(&format!("key {key} of {of}")));
             text.transpose()
         };
         let secret = |secret: &Option<Spanned<PlacedText>>| -> Option<Secret> {

@@ -73,6 +73,11 @@ impl RestPlace {
         }
     }
 
+    /// The keys of its stores, and the certificates that are trusted.
+    pub fn store_keys(&self) -> (&StoreKeys, Option<&Path>) {
+        (&self.0.stores, self.0.ca.as_deref())
+    }
+
     /// How the catalog is reached. What lies in the environment or in a file and is no secret is read here.
     pub fn settings(&self, root: &Path) -> Result<RestSettings> {
         let keys = &self.0;
@@ -92,7 +97,7 @@ impl RestPlace {
             keys.headers.iter().map(|(name, value)| (name.clone(), value.clone().within(root))).collect();
         settings.ca = keys.ca.as_ref().map(|ca| root.join(ca));
         settings.timeout = keys.timeout.unwrap_or(settings.timeout);
-        settings.stores = keys.stores.settings(root)?;
+        settings.stores = keys.stores.settings(root, "history")?;
         Ok(settings)
     }
 }

@@ -362,7 +362,8 @@ pub struct PlanArgs {
 pub struct SavepointArgs {
     /// A job of riverrun.toml; that of all outputs if left out
     pub job: Option<String>,
-    /// The folder to make, which must not be there yet; if left out, one beside the checkpoints, named after the checkpoint
+    /// The folder to make, here or in a store (s3://BUCKET/FOLDER), which must not be there yet; if left out, one beside the
+    /// checkpoints, named after the checkpoint
     #[arg(long, value_name = "FOLDER", value_hint = ValueHint::DirPath)]
     pub to: Option<PathBuf>,
     /// Print JSON
@@ -377,7 +378,8 @@ pub struct StopArgs {
     /// Make no savepoint: `riverrun run` goes on from the last checkpoint
     #[arg(long)]
     pub no_savepoint: bool,
-    /// The folder to make for the savepoint; if left out, one beside the checkpoints, named after the checkpoint
+    /// The folder to make for the savepoint, here or in a store; if left out, one beside the checkpoints, named after the
+    /// checkpoint
     #[arg(long, value_name = "FOLDER", value_hint = ValueHint::DirPath, conflicts_with = "no_savepoint")]
     pub to: Option<PathBuf>,
     /// Delete the subscriptions that keep what the job has not read of its topics in Pulsar; also those of `archive`, and of
@@ -393,7 +395,7 @@ pub struct StopArgs {
 pub struct ResumeArgs {
     /// A job of riverrun.toml; that of all outputs if left out
     pub job: Option<String>,
-    /// The folder of the savepoint, as `riverrun savepoint`, `riverrun stop` or `riverrun jobs` prints it
+    /// The folder of the savepoint, here or in a store, as `riverrun savepoint`, `riverrun stop` or `riverrun jobs` prints it
     #[arg(long, value_name = "SAVEPOINT", value_hint = ValueHint::DirPath)]
     pub from: PathBuf,
     /// Stop where the topics end now, after everything up to there has come out

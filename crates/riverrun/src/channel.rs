@@ -2,14 +2,14 @@
 //!
 //! ```text
 //! {"version":1,"ask":"status"}                       {"version":1,"status":{..}}
-//! {"version":1,"ask":"savepoint","to":"/a/folder"}   {"version":1,"savepoint":{..}}
+//! {"version":1,"ask":"savepoint","to":"/a/folder"}   {"version":1,"savepoint":{..}}; also to a location in a store
 //! {"version":1,"ask":"stop","savepoint":true}        {"version":1,"stopping":true}, then the savepoint; the connection
 //!                                                    ends with the process
 //! anything else                                      {"version":1,"error":{"message":"..","hint":".."}}
 //! ```
 
 use dataflow::{Error, ProcessingTime, Result};
-use project::SavedJob;
+use project::{SavedJob, is_location};
 use serde_json::{Value, json};
 use std::fs::File;
 use std::io;
@@ -73,7 +73,7 @@ impl Ask {
         }
         let to = match &asked["to"] {
             Value::Null => None,
-            Value::String(to) if Path::new(to).is_absolute() => Some(PathBuf::from(to)),
+            Value::String(to) if is_location(to) || Path::new(to).is_absolute() => Some(PathBuf::from(to)),
             other => return Err(wrong(&format!("\"to\" is {other}, which is no path from the root of the disk"))),
         };
         match (asked["ask"].as_str(), asked["savepoint"].as_bool()) {
@@ -89,7 +89,10 @@ impl Ask {
 
 /// A savepoint as JSON; who reads it may be in another folder.
 pub fn savepoint_json(saved: &SavedJob) -> Value {
-    let folder = std::path::absolute(&saved.folder).unwrap_or_else(|_| saved.folder.clone());
+    let folder = match is_location(&saved.folder.to_string_lossy()) {
+        true => saved.folder.clone(),
+        false => std::path::absolute(&saved.folder).unwrap_or_else(|_| saved.folder.clone()),
+    };
     json!({
         "folder": folder.to_string_lossy(), "checkpoint": saved.checkpoint,
         "written_at": saved.written_at.to_string(), "written_at_us": saved.written_at.0, "state_bytes": saved.bytes,
@@ -134,7 +137,11 @@ mod tests {
     fn what_is_asked_is_read_as_it_was_written() {
         let folder = Some(PathBuf::from("/a \"folder\""));
         let asks = [Ask::Status, Ask::Savepoint(None), Ask::Savepoint(folder.clone()), Ask::Stop(None)];
-        for ask in asks.into_iter().chain([Ask::Stop(Some(None)), Ask::Stop(Some(folder))]) {
+        for ask in asks.into_iter().chain([
+            Ask::Stop(Some(None)),
+            Ask::Stop(Some(folder)),
+            Ask::Savepoint(Some("s3://lake/saved".into())),
+        ]) {
             assert_eq!(Ask::parse(ask.line().unwrap().trim_end()).unwrap(), ask);
         }
     }

@@ -7,7 +7,7 @@ use crate::outcome::Outcome;
 use crate::savepoint::called;
 use crate::{print, show};
 use dataflow::{Error, Fate, Fates, Result};
-use project::{AnchorsOf, ArchiveOnDisk, JobOnDisk, NewestCheckpoint, Project};
+use project::{AnchorsOf, ArchiveOnDisk, JobOnDisk, LeaseHolder, NewestCheckpoint, Project};
 use serde_json::{Value, json};
 use std::process::ExitCode;
 
@@ -20,10 +20,15 @@ pub fn jobs(project: &Project, json: bool) -> Outcome {
     }
     for job in &jobs {
         let status = status(job);
+        let elsewhere = match status {
+            Ok(None) => project.run_elsewhere(job.name.as_deref())?,
+            _ => None,
+        };
+        let shown = Shown { job, status: &status, elsewhere: elsewhere.as_ref() };
         let anchors = anchors_of(project, AnchorsOf::Job(job.name.as_deref()), &status)?;
         match json {
-            true => print::line(&as_json(job, &status, &anchors).to_string())?,
-            false => print::data(&print::for_terminal(text(job, &status, &anchors)))?,
+            true => print::line(&as_json(&shown, &anchors).to_string())?,
+            false => print::data(&print::for_terminal(text(&shown, &anchors)))?,
         };
     }
     if let Some(archive) = &archive {
@@ -34,6 +39,13 @@ pub fn jobs(project: &Project, json: bool) -> Outcome {
         };
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// A job as it is shown: how it stands if it runs here, and who runs it if somebody does on another machine.
+struct Shown<'a> {
+    job: &'a JobOnDisk,
+    status: &'a Result<Option<Value>>,
+    elsewhere: Option<&'a LeaseHolder>,
 }
 
 /// How the anchors of a job stand, as it says itself while it runs.
@@ -75,7 +87,8 @@ fn status(job: &JobOnDisk) -> Result<Option<Value>> {
     }
 }
 
-fn as_json(job: &JobOnDisk, status: &Result<Option<Value>>, anchors: &[Value]) -> Value {
+fn as_json(shown: &Shown, anchors: &[Value]) -> Value {
+    let Shown { job, status, elsewhere } = shown;
     let message = |error: &Error| json!({ "error": error.chain() });
     let newest = match &job.newest {
         Ok(newest) => newest.as_ref().map_or(Value::Null, |newest| {
@@ -89,7 +102,7 @@ fn as_json(job: &JobOnDisk, status: &Result<Option<Value>>, anchors: &[Value]) -
     };
     let saved = |saved: &Result<_>| saved.as_ref().map_or_else(message, savepoint_json);
     json!({
-        "job": job.name, "state": state(job, status),
+        "job": job.name, "state": state(shown), "elsewhere": elsewhere.map(ToString::to_string),
         "running": match status { Ok(status) => status.clone().unwrap_or(Value::Null), Err(error) => message(error) },
         "checkpoint": newest, "checkpoints_kept": job.kept, "anchors": anchors,
         "savepoints": job.savepoints.iter().map(saved).collect::<Vec<_>>(),
@@ -120,8 +133,9 @@ fn rows_text(newest: &NewestCheckpoint) -> Option<String> {
 }
 
 /// What a job does, in one word.
-fn state(job: &JobOnDisk, status: &Result<Option<Value>>) -> &'static str {
+fn state(Shown { job, status, elsewhere }: &Shown) -> &'static str {
     match (status, &job.newest) {
+        (Ok(None), _) if elsewhere.is_some() => "elsewhere",
         (Ok(Some(status)), _) if status["builds_state"] == true => "building",
         (Ok(Some(_)), _) => "running",
         (Err(_), _) => "silent",
@@ -131,8 +145,9 @@ fn state(job: &JobOnDisk, status: &Result<Option<Value>>) -> &'static str {
     }
 }
 
-fn text(job: &JobOnDisk, status: &Result<Option<Value>>, anchors: &[Value]) -> String {
-    let mut lines = vec![format!("{}: {}", called(job.name.as_deref()), running_text(job, status))];
+fn text(shown: &Shown, anchors: &[Value]) -> String {
+    let Shown { job, status, .. } = shown;
+    let mut lines = vec![format!("{}: {}", called(job.name.as_deref()), running_text(shown))];
     match &job.newest {
         Ok(Some(newest)) => {
             lines.push(format!(
@@ -162,7 +177,11 @@ fn text(job: &JobOnDisk, status: &Result<Option<Value>>, anchors: &[Value]) -> S
     lines.join("\n") + "\n"
 }
 
-fn running_text(job: &JobOnDisk, status: &Result<Option<Value>>) -> String {
+fn running_text(shown: &Shown) -> String {
+    let Shown { job, status, elsewhere } = shown;
+    if let Some(holder) = elsewhere {
+        return format!("runs on another machine: {holder}");
+    }
     match status {
         Ok(Some(status)) if status["builds_state"] == true => format!(
             "builds the state of changed pipelines since {}, process {}, {}",
@@ -177,7 +196,7 @@ fn running_text(job: &JobOnDisk, status: &Result<Option<Value>>) -> String {
             show::counted(status["workers"].as_i64().unwrap_or(0), "worker"),
             show::counted(status["rows_written"].as_i64().unwrap_or(0), "row")
         ),
-        Ok(None) => match state(job, status) {
+        Ok(None) => match state(shown) {
             "ended" if job.newest.as_ref().is_ok_and(|newest| newest.as_ref().is_some_and(|newest| newest.is_over)) => {
                 let name = job.name.as_ref().map(|name| format!(" {name}")).unwrap_or_default();
                 format!("done: it has read all inputs to their end; `riverrun run{name} --fresh` would run it again")

@@ -8,7 +8,7 @@ use crate::outcome::Outcome;
 use crate::print;
 use crate::show;
 use dataflow::{Error, Result};
-use project::{AnchorsOf, JobOnDisk, Project, SavedJob};
+use project::{AnchorsOf, JobOnDisk, Project, SavedJob, is_location};
 use sql::some_of;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -148,7 +148,13 @@ fn running(project: &Project, job: Option<&str>) -> Result<Option<Connection>> {
             return Ok(Some(connection));
         }
         if !project.is_held(job)? {
-            return Ok(None);
+            return match project.run_elsewhere(job)? {
+                None => Ok(None),
+                Some(holder) => Err(Error::invalid(format!(
+                    "{} is run by {holder}, and can be asked on that machine alone: run the command there",
+                    called(job)
+                ))),
+            };
         }
         std::thread::sleep(LOOK);
     }
@@ -171,7 +177,7 @@ pub fn checked<'a>(project: &Project, job: Option<&'a str>) -> Result<Option<&'a
             "`archive` keeps its checkpoint in the tables that it writes, so that it has no savepoints: Ctrl-C stops it",
         ));
     }
-    if !project.checkpoints_path(job).is_dir() {
+    if !project.has_run(job)? {
         project.job_target(job)?;
     }
     Ok(job)
@@ -179,6 +185,9 @@ pub fn checked<'a>(project: &Project, job: Option<&'a str>) -> Result<Option<&'a
 
 /// A path that means the same to a process in another folder.
 pub fn absolute(path: &Path) -> Result<PathBuf> {
+    if is_location(&path.to_string_lossy()) {
+        return Ok(path.to_owned());
+    }
     std::path::absolute(path)
         .map_err(|e| Error::invalid(format!("\"{}\" is no path of a folder", path.display())).with_source(e))
 }

@@ -9,7 +9,6 @@ use crate::object_files::{ObjectFiles, ObjectFilesFactory, Renewal};
 use crate::pinned_base::PinnedBase;
 use crate::settings::RestSettings;
 use crate::store::Swap;
-use crate::store_access::StoreAccess;
 use crate::unknown_types::{check_changeable, make_known};
 use crate::update_time::put_in_order;
 use crate::upkeep;
@@ -21,6 +20,7 @@ use iceberg::{
     Catalog, Error, ErrorKind, Namespace, NamespaceIdent, Result, Runtime, TableCommit, TableCreation, TableIdent,
     TableRequirement, TableUpdate,
 };
+use object_stores::StoreAccess;
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};

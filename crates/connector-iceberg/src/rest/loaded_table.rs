@@ -3,8 +3,8 @@
 use super::client::{RequestFailure, RestClient};
 use crate::name::TableName;
 use crate::object_files::Renewal;
-use crate::store_access::StoreAccess;
 use async_trait::async_trait;
+use object_stores::StoreAccess;
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::HashMap;

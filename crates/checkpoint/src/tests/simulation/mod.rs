@@ -22,6 +22,10 @@ mod play;
 
 use crate::seeded::Bug;
 use play::play;
+use world::StoreKind;
+
+/// A seed that notices runs that sign their epoch alike.
+const FOUND: u64 = 0;
 
 /// A bug, and a seed that notices it.
 const BUGS: [(Bug, u64); 17] = [
@@ -50,13 +54,27 @@ fn number_in(variable: &str) -> Option<u64> {
 
 #[test]
 fn a_job_comes_to_its_end_whatever_happens() {
+    comes_to_its_end(StoreKind::Syncing);
+}
+
+#[test]
+fn a_job_comes_to_its_end_over_a_store_that_takes_what_it_finds_for_its_own() {
+    comes_to_its_end(StoreKind::Finding);
+    let seeds = number_in("SIMULATION_SEEDS").unwrap_or(0).max(FOUND + 1);
+    let noticed =
+        (FOUND..seeds).find(|&seed| play(seed, Some(Bug::EpochUnsigned), StoreKind::Finding, false).wrong.is_some());
+    println!("{:?}: {noticed:?}", Bug::EpochUnsigned);
+    assert!(noticed.is_some(), "two runs with one epoch are not noticed");
+}
+
+fn comes_to_its_end(kind: StoreKind) {
     if let Some(seed) = number_in("SIMULATION_SEED") {
-        let played = play(seed, None, false, true);
+        let played = play(seed, None, kind, true);
         assert!(played.wrong.is_none(), "seed {seed}: {:?}", played.wrong);
     }
     let mut seen = std::collections::BTreeMap::new();
     for seed in 0..number_in("SIMULATION_SEEDS").unwrap_or(150) {
-        let played = play(seed, None, false, false);
+        let played = play(seed, None, kind, false);
         assert!(played.wrong.is_none(), "seed {seed}: {:?}", played.wrong);
         for (what, times) in played.seen {
             *seen.entry(what).or_insert(0) += times;
@@ -84,7 +102,7 @@ fn a_job_comes_to_its_end_whatever_happens() {
 #[test]
 fn the_same_seed_gives_the_same_run() {
     for seed in 0..5 {
-        let (once, again) = (play(seed, None, false, false), play(seed, None, false, false));
+        let (once, again) = (play(seed, None, StoreKind::Syncing, false), play(seed, None, StoreKind::Syncing, false));
         assert_eq!((once.steps, once.seen), (again.steps, again.seen), "seed {seed}");
     }
 }
@@ -93,17 +111,21 @@ fn the_same_seed_gives_the_same_run() {
 fn a_rule_that_is_left_out_is_noticed() {
     for (bug, seed) in BUGS {
         if let Some(seeds) = number_in("SIMULATION_SEEDS") {
-            let noticed = (0..seeds).find_map(|seed| Some((seed, play(seed, Some(bug), false, false).wrong?)));
+            let noticed =
+                (0..seeds).find_map(|seed| Some((seed, play(seed, Some(bug), StoreKind::Syncing, false).wrong?)));
             println!("{bug:?}: {noticed:?}");
             assert!(noticed.is_some(), "{bug:?} is not noticed within {seeds} seeds");
             continue;
         }
-        assert!(play(seed, Some(bug), false, false).wrong.is_some(), "{bug:?} is not noticed with seed {seed}");
+        assert!(
+            play(seed, Some(bug), StoreKind::Syncing, false).wrong.is_some(),
+            "{bug:?} is not noticed with seed {seed}"
+        );
     }
 }
 
 #[test]
 fn a_store_that_does_not_sync_is_noticed() {
-    let noticed = (0..200).find_map(|seed| play(seed, None, true, false).wrong);
+    let noticed = (0..200).find_map(|seed| play(seed, None, StoreKind::Unsynced, false).wrong);
     assert!(noticed.is_some(), "no power cut has lost anything");
 }

@@ -2,7 +2,7 @@
 
 use super::life::{Begin, live};
 use super::turn::{Report, Turn};
-use super::world::World;
+use super::world::{StoreKind, World};
 use crate::seeded::{self, Bug};
 use dataflow::ErrorKind;
 use std::collections::BTreeMap;
@@ -51,9 +51,9 @@ struct Play {
 }
 
 /// Plays a seed.
-pub fn play(seed: u64, bug: Option<Bug>, without_sync: bool, is_tracing: bool) -> Played {
-    let mut world = World::new(seed, !without_sync, is_tracing);
-    let is_local = world.chance.hits(2500) || without_sync;
+pub fn play(seed: u64, bug: Option<Bug>, kind: StoreKind, is_tracing: bool) -> Played {
+    let mut world = World::new(seed, kind, is_tracing);
+    let is_local = world.chance.hits(2500) || kind == StoreKind::Unsynced;
     let (crashes, pauses) = (world.chance.of(&[0, 20, 100]), world.chance.of(&[0, 30, 100, 200]));
     let fresh = world.chance.of(&[0, 0, 1000, 4000]);
     let resumes = world.chance.of(&[0, 2000, 6000]);

@@ -1,11 +1,14 @@
 //! A run's thread waits for its turn before every request, so that one seed decides what happens when.
 
-use super::world::{Change, World};
+use super::world::{Change, StoreKind, World};
 use crate::store::{Created, Store};
-use dataflow::{Error, Result};
+use dataflow::{Error, ErrorKind, Result};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender};
 use std::sync::{Arc, Mutex, MutexGuard};
+
+/// How often a store that finds what it has made makes a request.
+const ATTEMPTS: usize = 3;
 
 /// What a thread tells the scheduler.
 pub enum Report {
@@ -66,7 +69,24 @@ impl Turn {
 
 impl Store for Turn {
     fn create(&self, name: &str, bytes: &[u8]) -> Result<Created> {
-        self.change(&Change::Create(name.to_owned(), bytes.to_vec()))
+        let change = Change::Create(name.to_owned(), bytes.to_vec());
+        if self.world().kind != StoreKind::Finding {
+            return self.change(&change);
+        }
+        for _ in 0..ATTEMPTS {
+            match self.change(&change) {
+                Ok(Created::New) => return Ok(Created::New),
+                Ok(Created::Exists) => match self.read(name) {
+                    Ok(Some(found)) if found == bytes => return Ok(Created::New),
+                    Ok(Some(_)) => return Ok(Created::Exists),
+                    Err(e) if e.kind() != ErrorKind::Unavailable => return Err(e),
+                    Ok(None) | Err(_) => {}
+                },
+                Err(e) if e.kind() == ErrorKind::Unavailable => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Err(Error::unavailable("no answer"))
     }
 
     fn read(&self, name: &str) -> Result<Option<Vec<u8>>> {

@@ -20,6 +20,18 @@ pub enum Change {
     Delete(String),
 }
 
+/// What kind of a store it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreKind {
+    /// Like a folder: who hears nothing asks again.
+    Syncing,
+    /// A folder whose files a power cut may take.
+    Unsynced,
+    /// Like an object store: a request of which nothing was heard is made again, and these very bytes under the name are
+    /// taken for its own.
+    Finding,
+}
+
 /// All that there is.
 pub struct World {
     pub chance: Chance,
@@ -31,7 +43,7 @@ pub struct World {
     pub flights: Vec<Change>,
     /// Objects that a power cut may take.
     unsynced: BTreeSet<String>,
-    syncs: bool,
+    pub kind: StoreKind,
     /// How often in ten thousand a request goes wrong.
     pub unreliable: usize,
     /// How often in ten thousand a row is followed by a checkpoint.
@@ -50,7 +62,7 @@ pub struct World {
 }
 
 impl World {
-    pub fn new(seed: u64, syncs: bool, is_tracing: bool) -> World {
+    pub fn new(seed: u64, kind: StoreKind, is_tracing: bool) -> World {
         let mut chance = Chance(seed);
         let job = Job::new(&mut chance);
         let (unreliable, freezes) = (chance.of(&[0, 300, 1500]), chance.of(&[1000, 3000, 7000]));
@@ -62,7 +74,7 @@ impl World {
             savepoints: Vec::new(),
             flights: Vec::new(),
             unsynced: BTreeSet::new(),
-            syncs,
+            kind,
             unreliable,
             freezes,
             closing: false,
@@ -128,7 +140,7 @@ impl World {
             self.check(same || !name.starts_with(names::STATE), "state written twice under a name");
             return created;
         }
-        if !self.syncs {
+        if !(self.kind != StoreKind::Unsynced) {
             self.unsynced.insert(name.to_owned());
         }
         if let Some(newest) = self.newest().filter(|newest| names::manifest(newest.number) == name) {

@@ -98,9 +98,17 @@ impl StoreAccess {
 
     /// A client of a bucket, with the properties as they are now. Nothing is sent yet.
     pub fn open(&self, bucket: &Bucket, properties: &Properties) -> Result<Arc<dyn ObjectStore>> {
+        self.open_with(bucket, properties, RETRIES_MAX)
+    }
+
+    /// The same, whose requests are made once each.
+    pub fn open_once(&self, bucket: &Bucket, properties: &Properties) -> Result<Arc<dyn ObjectStore>> {
+        self.open_with(bucket, properties, 0)
+    }
+
+    fn open_with(&self, bucket: &Bucket, properties: &Properties, retries: usize) -> Result<Arc<dyn ObjectStore>> {
         let client = |allow_http| self.client_options(allow_http);
-        let retry =
-            || RetryConfig { max_retries: RETRIES_MAX, retry_timeout: RETRY_TIME_MAX, ..RetryConfig::default() };
+        let retry = || RetryConfig { max_retries: retries, retry_timeout: RETRY_TIME_MAX, ..RetryConfig::default() };
         match bucket.kind {
             StoreKind::S3 => Ok(Arc::new(s3_access::open(&bucket.name, properties, retry(), client)?)),
             StoreKind::Google => Ok(Arc::new(gcs_access::open(&bucket.name, properties, retry(), client)?)),
