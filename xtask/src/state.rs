@@ -27,8 +27,9 @@ const STATE_BYTES: usize = 1 << 30;
 const BATCH: i64 = 4096;
 /// How often state is frozen, with a few rows in between.
 const FREEZES: usize = 5;
-/// The bound on the state of W1 in the run that has one.
-const BOUND: &str = "2560 MiB";
+/// The bound on the state of W1 in the run that has one, of what the run without takes: so little that all must spill that
+/// can.
+const BOUND_PERCENT: f64 = 40.0;
 
 /// What was found.
 pub struct State {
@@ -50,6 +51,8 @@ pub struct Freeze {
 pub struct Keys {
     pub events: usize,
     pub unbounded: Samples,
+    /// The bound of the other runs.
+    pub bound_mib: usize,
     pub bounded: Samples,
     pub agreement: Agreement,
 }
@@ -71,10 +74,13 @@ impl State {
                 format!("{:.1} s, {:.1} s of CPU, {:.0} MiB", samples.wall_s(), samples.cpu_s(), samples.peak_mib())
             };
             format!(
-                "  W1 over {} events of as many authors: {}; with state_memory = \"{BOUND}\": {}; {} of {} rows differ",
+                "  W1 over {} events of as many authors: {}; with state_memory = \"{} MiB\": {} ({:.2} \
+                 times as long); {} of {} rows differ",
                 keys.events,
                 line(&keys.unbounded),
+                keys.bound_mib,
                 line(&keys.bounded),
+                keys.ratio(),
                 keys.agreement.differ,
                 keys.agreement.rows
             )
@@ -92,6 +98,7 @@ impl State {
         let keys = |keys: &Keys| {
             json!({
                 "events": keys.events, "unbounded": keys.unbounded.json(), "bounded": keys.bounded.json(),
+                "bound_mib": keys.bound_mib,
                 "rows": keys.agreement.rows, "differ": keys.agreement.differ,
             })
         };
@@ -117,10 +124,16 @@ impl State {
                 4096.0,
                 " MiB",
             ));
-            let ratio = keys.bounded.wall_s() / keys.unbounded.wall_s();
-            bars.push(Bar::at_most("W1, time with a bound against without".to_owned(), ratio, 2.0, "x"));
+            bars.push(Bar::at_most("W1, time with a bound against without".to_owned(), keys.ratio(), 2.0, "x"));
         }
         bars
+    }
+}
+
+impl Keys {
+    /// The time with a bound against that without.
+    fn ratio(&self) -> f64 {
+        self.bounded.wall_s() / self.unbounded.wall_s()
     }
 }
 
@@ -253,7 +266,7 @@ fn keys(cache: &Path, riverrun: &Path, recipe: &Recipe, rounds: usize) -> Result
     let python = Python::prepare(cache, "venv-duckdb-2.0.0", DUCKDB)?;
     let dataset = Dataset::prepare_distinct(cache, recipe)?;
     let mut samples = <[Samples; 2]>::default();
-    let mut outputs = Vec::new();
+    let (mut outputs, mut bound_mib) = (Vec::new(), 0);
     for round in 1..=rounds {
         outputs.clear();
         for (name, samples) in ["unbounded", "bounded"].into_iter().zip(&mut samples) {
@@ -264,7 +277,7 @@ fn keys(cache: &Path, riverrun: &Path, recipe: &Recipe, rounds: usize) -> Result
             let stage = Stage { workload, dataset: &dataset, python: &python, folder, riverrun };
             let ready = stage.ready(Contender::Riverrun(1))?;
             if name == "bounded" {
-                bound(&stage.folder.join(Contender::Riverrun(1).name()).join("riverrun.toml"))?;
+                bound(&stage.folder.join(Contender::Riverrun(1).name()).join("riverrun.toml"), bound_mib)?;
             }
             let sample = measure(&python, &ready.command, &log)?;
             let (wall_s, peak_mib) = (sample.wall_s, sample.peak_bytes / f64::from(1 << 20));
@@ -272,17 +285,20 @@ fn keys(cache: &Path, riverrun: &Path, recipe: &Recipe, rounds: usize) -> Result
                 "W1 of {} authors, {name}, round {round} of {rounds}: {wall_s:.1} s, {peak_mib:.0} MiB",
                 recipe.events
             );
+            if name == "unbounded" && round == 1 {
+                bound_mib = (peak_mib * BOUND_PERCENT / 100.0) as usize;
+            }
             samples.0.push(sample);
             outputs.push((name.to_owned(), ready.output));
         }
     }
     let agreement = bench::compare(&python, &outputs[0], &outputs[1])?;
     let [unbounded, bounded] = samples;
-    Ok(Keys { events: recipe.events, unbounded, bounded, agreement })
+    Ok(Keys { events: recipe.events, unbounded, bound_mib, bounded, agreement })
 }
 
 /// Gives the project of a run a bound.
-fn bound(settings: &Path) -> Result<()> {
+fn bound(settings: &Path, mib: usize) -> Result<()> {
     let read = std::fs::read_to_string(settings).map_err(|error| failure::file("read", settings, error))?;
-    python::write(settings, &format!("{read}state_memory = \"{BOUND}\"\n"))
+    python::write(settings, &format!("{read}state_memory = \"{mib} MiB\"\n"))
 }

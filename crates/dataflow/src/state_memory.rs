@@ -83,6 +83,16 @@ impl StateMemory {
         self.used.load(Relaxed).saturating_sub(self.limit)
     }
 
+    /// The bound.
+    pub fn limit(&self) -> usize {
+        self.limit
+    }
+
+    /// Whether more than half of the bound is used: from then on it is worth knowing what is used how often.
+    pub fn is_short(&self) -> bool {
+        self.used() > self.limit / 2
+    }
+
     /// How many bytes all steps together have in memory, as they and their logs told last.
     pub fn used(&self) -> usize {
         self.used.load(Relaxed)

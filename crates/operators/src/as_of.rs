@@ -4,6 +4,7 @@ use crate::columns;
 use crate::fingerprint::Fingerprint;
 use crate::queue::{self, Queue};
 use crate::restored_rows::RestoredRows;
+use crate::right_rows::{RightRow, RightRows, RowLayout};
 use arrow::array::RecordBatch;
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use dataflow::{
@@ -66,27 +67,6 @@ pub struct AsOf {
     fingerprint: u64,
 }
 
-/// A right row as words side by side, so that one which is looked at takes few lines of a cache: a bit that says whether it
-/// is there, one for each column, then the values.
-#[derive(Clone, Copy, Debug)]
-struct RowLayout {
-    columns: usize,
-}
-
-/// Right rows, one after the other.
-#[derive(Clone, Debug)]
-struct RightRows {
-    words: Vec<u64>,
-    layout: RowLayout,
-}
-
-/// A right row that is there.
-#[derive(Clone, Copy)]
-struct RightRow<'a> {
-    bits: &'a [u64],
-    values: &'a [u64],
-}
-
 /// Right rows that become last ones. Each that has become one leaves the row here that it replaces.
 struct AppliedRows {
     times: Vec<i64>,
@@ -103,6 +83,9 @@ struct MetRows {
 
 /// How many rows before it is needed an entry is asked for.
 const AHEAD: usize = 8;
+
+/// So many entries are restored before it is looked whether memory is short.
+const ENTRIES_AT_ONCE: usize = 4096;
 
 const ROW: u8 = 1;
 const LAST: u8 = 2;
@@ -237,14 +220,14 @@ impl AsOf {
     }
 
     /// Lets go of rows that were replaced: of their values, and of a reference to the key, since an entry holds one.
-    fn release(&mut self, replaced: &AppliedRows) {
+    fn release(&mut self, replaced: &AppliedRows) -> Result<()> {
         let AppliedRows { keys, rows, .. } = replaced;
         for (column, values) in self.columns.iter_mut().enumerate().filter(|(_, values)| values.is_interned()) {
             let rows = rows.iter().map(|(_, row)| row).filter(|row| row.has(column));
             rows.for_each(|row| values.release(row.values[column]));
         }
         let keys: Vec<u32> = rows.iter().map(|(row, _)| keys[row as usize]).collect();
-        self.keys.release_all(&keys);
+        self.keys.release_all(&keys)
     }
 
     /// Joins left rows and puts them out.
@@ -252,12 +235,13 @@ impl AsOf {
         let mut keys = Vec::new();
         self.keys.find(batch, &self.spec.left_keys, &mut keys)?;
         let mut applied = self.take_until(batch.times().last().map_or(i64::MIN, |&last| self.limit(last)))?;
+        self.last.load(keys.iter().chain(&applied.keys).copied())?;
         let met = self.meet(batch.times(), &keys, &mut applied);
         let mut columns = batch.columns().columns().to_vec();
         for (values, (bits, there)) in self.columns.iter().zip(met.values.iter().zip(&met.flags)) {
             columns.push(values.decode(bits, there)?);
         }
-        self.release(&applied);
+        self.release(&applied)?;
         let mut joined = batch.with_columns(RecordBatch::try_new(self.output.clone(), columns)?)?;
         if self.spec.inner {
             joined = joined.filter(&met.is_met.into())?;
@@ -266,13 +250,30 @@ impl AsOf {
         cx.count(Fate::Out, joined.rows());
         cx.count(Fate::Filtered, batch.rows() - joined.rows());
         cx.emit(Port::MAIN, joined);
+        self.fit(cx)
+    }
+
+    /// Shares memory with other steps.
+    fn share(&mut self, cx: &Context) {
+        self.log.share(cx.memory());
+        self.keys.spill_to(cx.memory());
+        self.last.spill_to(cx.memory());
+    }
+
+    /// Puts state aside where memory is short.
+    fn fit(&mut self, cx: &mut Context) -> Result<()> {
+        self.count_state(cx);
+        self.log.fit(std::iter::empty())?;
+        state::fit(cx.memory(), &mut [&mut self.keys, &mut self.last])?;
+        self.count_state(cx);
         Ok(())
     }
 
     fn count_state(&self, cx: &mut Context) {
         let values: usize = self.columns.iter().map(Values::size).sum();
         let beside = self.keys.size() + values + self.last.size() + self.pending.size();
-        cx.set_state(beside, self.log.size(), self.log.spilled());
+        let spilled = self.log.spilled() + self.keys.spilled() + self.last.spilled();
+        cx.set_state(beside, self.log.size(), spilled);
     }
 
     fn restore_row(&mut self, keys: &state::BlobKeys, blob: &mut state::Decoder) -> Result<()> {
@@ -288,6 +289,7 @@ impl AsOf {
 
     fn restore_last(&mut self, keys: &state::BlobKeys, blob: &mut state::Decoder) -> Result<()> {
         let key = self.keys.intern_canonical(keys.get(blob)?)?;
+        self.last.load_one(key)?;
         if self.last_of(key).is_some() {
             return Err(Error::corrupt("the state of an as-of join has two last rows of one key"));
         }
@@ -307,74 +309,9 @@ impl AsOf {
     }
 }
 
-impl RowLayout {
-    /// The words of the bits of a row.
-    fn bit_words(self) -> usize {
-        self.columns / 64 + 1
-    }
-
-    /// The words of a row.
-    fn width(self) -> usize {
-        self.bit_words() + self.columns
-    }
-
-    /// A row that is there.
-    fn of_words(self, words: &[u64]) -> Option<RightRow<'_>> {
-        let (bits, values) = words.split_at(self.bit_words());
-        (bits[0] & 1 != 0).then_some(RightRow { bits, values })
-    }
-
-    fn set_there(self, words: &mut [u64]) {
-        words[0] |= 1;
-    }
-
-    /// Sets the value of a column, and whether it is there, where none was.
-    fn set(self, words: &mut [u64], column: usize, value: u64, there: u8) {
-        let bit = 1 + column;
-        words[self.bit_words() + column] = value;
-        words[bit / 64] |= u64::from(there != 0) << (bit % 64);
-    }
-}
-
-impl RightRows {
-    fn words_mut(&mut self, row: usize) -> &mut [u64] {
-        let width = self.layout.width();
-        &mut self.words[row * width..][..width]
-    }
-
-    /// The rows that are there, each with its place.
-    fn iter(&self) -> impl Iterator<Item = (u32, RightRow<'_>)> {
-        let rows = self.words.chunks_exact(self.layout.width()).enumerate();
-        rows.filter_map(|(row, words)| Some((row as u32, self.layout.of_words(words)?)))
-    }
-
-    /// So many rows from one on are there.
-    fn set_there(&mut self, first: usize, rows: usize) {
-        let layout = self.layout;
-        (first..first + rows).for_each(|row| layout.set_there(self.words_mut(row)));
-    }
-
-    /// The values of a column from one row on, and whether they are there; none was before.
-    fn set_column(&mut self, first: usize, column: usize, values: &[u64], flags: &[u8]) {
-        let layout = self.layout;
-        let rows = self.words[first * layout.width()..].chunks_exact_mut(layout.width());
-        for ((row, &value), &flag) in rows.zip(values).zip(flags) {
-            layout.set(row, column, value, flag);
-        }
-    }
-}
-
-impl RightRow<'_> {
-    /// Whether the value of a column is there.
-    fn has(&self, column: usize) -> bool {
-        let bit = 1 + column;
-        self.bits[bit / 64] >> (bit % 64) & 1 != 0
-    }
-}
-
 impl Operator for AsOf {
     fn process(&mut self, input: Input, batch: &Batch, cx: &mut Context) -> Result<Progress> {
-        self.log.share(cx.memory());
+        self.share(cx);
         self.settle()?;
         if input == Input(0) {
             self.pending.push_in_order(batch, "an as-of join")?;
@@ -383,13 +320,12 @@ impl Operator for AsOf {
         } else {
             self.take_right(batch)?;
         }
-        self.log.fit(std::iter::empty())?;
-        self.count_state(cx);
+        self.fit(cx)?;
         Ok(Progress::Done)
     }
 
     fn advance(&mut self, watermark: EventTime, cx: &mut Context) -> Result<Progress> {
-        self.log.share(cx.memory());
+        self.share(cx);
         self.settle()?;
         self.watermark = self.watermark.max(watermark);
         while self.pending.first_time().is_some_and(|first| first <= watermark.0) {
@@ -401,10 +337,10 @@ impl Operator for AsOf {
         }
         // The next left row is above the watermark, so that it meets these or later ones.
         let mut passed = self.take_until(self.limit(watermark.0.saturating_add(1)).min(watermark.0))?;
+        self.last.load(passed.keys.iter().copied())?;
         (0..passed.keys.len()).for_each(|row| self.apply(&mut passed, row));
-        self.release(&passed);
-        self.log.fit(std::iter::empty())?;
-        self.count_state(cx);
+        self.release(&passed)?;
+        self.fit(cx)?;
         Ok(Progress::Done)
     }
 
@@ -430,9 +366,15 @@ impl Operator for AsOf {
 
     fn restore(&mut self, state: &mut dyn StateReader, cx: &mut Context) -> Result<()> {
         let mut watermark = (self.watermark != EventTime::MIN).then_some(self.watermark);
+        self.share(cx);
+        let mut entries = 0;
         state::read_blobs(state, cx.groups(), self.fingerprint, &mut watermark, |tag, keys, blob| match tag {
             ROW => self.restore_row(keys, blob),
-            LAST => self.restore_last(keys, blob),
+            LAST => {
+                self.restore_last(keys, blob)?;
+                entries += 1;
+                if entries % ENTRIES_AT_ONCE == 0 { self.fit(cx) } else { Ok(()) }
+            }
             PENDING => {
                 let rows = state::get_rows(blob, &self.left)?;
                 cx.count(Fate::Held, rows.rows());
@@ -443,8 +385,7 @@ impl Operator for AsOf {
         })?;
         self.pending.put_in_order(&self.left)?;
         self.watermark = watermark.unwrap_or(EventTime::MIN);
-        self.count_state(cx);
-        Ok(())
+        self.fit(cx)
     }
 }
 
@@ -463,8 +404,8 @@ struct FrozenAsOf {
 impl Frozen for FrozenAsOf {
     fn write(&self, out: &mut dyn StateWriter) -> Result<()> {
         let mut blobs = GroupBlobs::default();
-        self.log.for_each(0, u64::MAX, |page, row| {
-            let record = blobs.record(ROW, &self.keys, page.keys[row]);
+        self.log.try_for_each(0, u64::MAX, |page, row| {
+            let record = blobs.record(ROW, &self.keys, page.keys[row])?;
             record.i64(page.times[row]);
             for (index, column) in self.columns.iter().enumerate() {
                 record.u8(page.flags[index][row]);
@@ -472,6 +413,7 @@ impl Frozen for FrozenAsOf {
                     column.put(page.values[index][row], record);
                 }
             }
+            Ok(())
         })?;
         let record = |words: &[u64], out: &mut Encoder| {
             let Some(row) = self.layout.of_words(words) else { return false };

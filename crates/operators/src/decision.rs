@@ -9,7 +9,7 @@ use dataflow::{
     Batch, Context, Error, EventTime, Fate, Frozen, Input, Operator, Port, Progress, Result, Scalar, Span, StateReader,
     StateWriter,
 };
-use state::{Encoder, KeyIndex, Keys, Table, TablePage, Timers};
+use state::{Encoder, KeyIndex, Keys, Pieces, Table, TablePage, Timers};
 use std::sync::Arc;
 use xxhash_rust::xxh3::Xxh3;
 
@@ -142,6 +142,9 @@ struct Cooldown {
 const NEVER: i64 = i64::MIN;
 const ACTED: u8 = 1;
 
+/// So many entries are restored before it is looked whether memory is short.
+const ENTRIES_AT_ONCE: usize = 4096;
+
 /// The values of a rule's condition, and the rows on which it failed.
 struct Condition {
     values: BooleanArray,
@@ -229,6 +232,9 @@ impl Decision {
         let mut subjects = Vec::new();
         if self.cooldowns.iter().any(Option::is_some) {
             self.keys.intern(batch, &[self.spec.subject], &mut subjects)?;
+            for cooldown in self.cooldowns.iter_mut().flatten() {
+                cooldown.last.load(subjects.iter().copied())?;
+            }
         }
         let mut decided = Decided::default();
         for row in 0..batch.rows() {
@@ -253,9 +259,7 @@ impl Decision {
             decided.failed.push(failed);
         }
         // Subjects stay known for as long as a timer refers to them.
-        subjects.into_iter().for_each(|subject| {
-            self.keys.release(subject);
-        });
+        self.keys.release_all(&subjects)?;
         Ok(decided)
     }
 
@@ -271,18 +275,36 @@ impl Decision {
     }
 
     /// Ends the intervals that no row at or after a time can fall into.
-    fn end_intervals(&mut self, next: EventTime) {
+    fn end_intervals(&mut self, next: EventTime) -> Result<()> {
         for cooldown in self.cooldowns.iter_mut().flatten() {
             while let Some((due, subjects)) = cooldown.timers.next_due(next) {
+                cooldown.last.load(subjects.iter().copied())?;
                 for subject in subjects {
                     let last = &mut cooldown.last.row_mut(subject)[0];
                     if EventTime(*last).plus(cooldown.once_per) == due {
                         *last = NEVER;
                     }
-                    self.keys.release(subject);
+                    self.keys.release(subject)?;
                 }
             }
         }
+        Ok(())
+    }
+
+    /// Shares memory with other steps.
+    fn share(&mut self, cx: &Context) {
+        self.keys.spill_to(cx.memory());
+        self.cooldowns.iter_mut().flatten().for_each(|cooldown| cooldown.last.spill_to(cx.memory()));
+    }
+
+    /// Puts state aside where memory is short.
+    fn fit(&mut self, cx: &mut Context) -> Result<()> {
+        self.count_state(cx);
+        let mut parts: Vec<&mut dyn Pieces> = vec![&mut self.keys];
+        parts.extend(self.cooldowns.iter_mut().flatten().map(|cooldown| &mut cooldown.last as &mut dyn Pieces));
+        state::fit(cx.memory(), &mut parts)?;
+        self.count_state(cx);
+        Ok(())
     }
 
     /// The rows on which rules failed, each with the first that did.
@@ -341,7 +363,8 @@ impl Decision {
     fn count_state(&self, cx: &mut Context) {
         let cooldowns = self.cooldowns.iter().flatten();
         let cooldowns: usize = cooldowns.map(|cooldown| cooldown.last.size() + cooldown.timers.size()).sum();
-        cx.set_state_bytes(self.keys.size() + cooldowns);
+        let spilled: usize = self.cooldowns.iter().flatten().map(|cooldown| cooldown.last.spilled()).sum();
+        cx.set_state(self.keys.size() + cooldowns, 0, self.keys.spilled() + spilled);
     }
 }
 
@@ -383,9 +406,10 @@ impl Operator for Decision {
         if !batch.times().is_sorted() {
             return Err(Error::internal("rows came to a decision out of order; it stands after a merge"));
         }
+        self.share(cx);
         let conditions = self.conditions(batch)?;
         let decided = self.decide(batch, &conditions)?;
-        self.end_intervals(EventTime(newest));
+        self.end_intervals(EventTime(newest))?;
         let id = |row: usize| decision_id(&self.spec.name, batch.time(row), batch.order(row));
         let ids: Vec<String> = (0..batch.rows()).map(id).collect();
         cx.count(Fate::In, batch.rows());
@@ -395,14 +419,14 @@ impl Operator for Decision {
         }
         cx.emit(Port::RECORDS, self.records(batch, &decided, &ids)?);
         self.bad_rows.record(batch, &self.failures(conditions), cx)?;
-        self.count_state(cx);
+        self.fit(cx)?;
         Ok(Progress::Done)
     }
 
     fn advance(&mut self, watermark: EventTime, cx: &mut Context) -> Result<Progress> {
         self.watermark = self.watermark.max(watermark);
-        self.end_intervals(watermark.plus(Span(1)));
-        self.count_state(cx);
+        self.end_intervals(watermark.plus(Span(1)))?;
+        self.fit(cx)?;
         Ok(Progress::Done)
     }
 
@@ -421,6 +445,8 @@ impl Operator for Decision {
 
     fn restore(&mut self, state: &mut dyn StateReader, cx: &mut Context) -> Result<()> {
         let mut watermark = (self.watermark != EventTime::MIN).then_some(self.watermark);
+        self.share(cx);
+        let mut entries = 0;
         state::read_blobs(state, cx.groups(), self.fingerprint, &mut watermark, |tag, keys, blob| {
             if tag != ACTED {
                 return Err(Error::corrupt(format!("a record in the state of a decision has the unknown tag {tag}")));
@@ -428,14 +454,17 @@ impl Operator for Decision {
             let subject = self.keys.intern_canonical(keys.get(blob)?)?;
             let (rule, time) = (blob.u32()? as usize, blob.i64()?);
             match self.cooldowns.get_mut(rule) {
-                Some(Some(cooldown)) => cooldown.begin(subject, time),
+                Some(Some(cooldown)) => {
+                    cooldown.last.load_one(subject)?;
+                    cooldown.begin(subject, time);
+                }
                 _ => return Err(Error::corrupt(format!("state of a decision is of rule {rule}, which keeps none"))),
             }
-            Ok(())
+            entries += 1;
+            if entries % ENTRIES_AT_ONCE == 0 { self.fit(cx) } else { Ok(()) }
         })?;
         self.watermark = watermark.unwrap_or(EventTime::MIN);
-        self.count_state(cx);
-        Ok(())
+        self.fit(cx)
     }
 }
 

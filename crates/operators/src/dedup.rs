@@ -32,6 +32,9 @@ pub struct Dedup {
 const NEVER: i64 = i64::MIN;
 const DELIVERY: u8 = 1;
 
+/// So many entries are restored before it is looked whether memory is short.
+const ENTRIES_AT_ONCE: usize = 4096;
+
 /// What the state of a dedup is of.
 pub(crate) fn fingerprint(schema: &SchemaRef, keys: &[usize], within: Span) -> Result<u64> {
     Ok(Fingerprint::of("dedup").schema(schema)?.columns(keys).micros(within.0).hash())
@@ -62,14 +65,38 @@ impl Dedup {
         let passed = next.saturating_sub(self.within.0).saturating_sub(1);
         let end = self.log.first_above(self.log.start(), passed)?;
         let (keys, last) = (&mut self.keys, &mut self.last);
-        self.log.drop_before(end, |page, from, to| {
-            for &key in &page.keys[from..to] {
-                if keys.release(key) {
+        let mut released = Ok(());
+        let mut release = |gone: &[u32]| {
+            for &key in gone {
+                if keys.release(key)? {
+                    last.load_one(key)?;
                     last.row_mut(key)[0] = NEVER;
                 }
             }
+            Ok(())
+        };
+        self.log.drop_before(end, |page, from, to| {
+            if released.is_ok() {
+                released = release(&page.keys[from..to]);
+            }
         })?;
-        self.log.fit(std::iter::empty()).map(drop)
+        released
+    }
+
+    /// Shares memory with other steps.
+    fn share(&mut self, cx: &Context) {
+        self.log.share(cx.memory());
+        self.keys.spill_to(cx.memory());
+        self.last.spill_to(cx.memory());
+    }
+
+    /// Puts state aside where memory is short.
+    fn fit(&mut self, cx: &mut Context) -> Result<()> {
+        self.count_state(cx);
+        self.log.fit(std::iter::empty())?;
+        state::fit(cx.memory(), &mut [&mut self.keys, &mut self.last])?;
+        self.count_state(cx);
+        Ok(())
     }
 
     /// Takes up restored deliveries.
@@ -83,13 +110,14 @@ impl Dedup {
     }
 
     fn count_state(&self, cx: &mut Context) {
-        cx.set_state(self.keys.size() + self.last.size(), self.log.size(), self.log.spilled());
+        let spilled = self.log.spilled() + self.keys.spilled() + self.last.spilled();
+        cx.set_state(self.keys.size() + self.last.size(), self.log.size(), spilled);
     }
 }
 
 impl Operator for Dedup {
     fn process(&mut self, _: Input, batch: &Batch, cx: &mut Context) -> Result<Progress> {
-        self.log.share(cx.memory());
+        self.share(cx);
         self.settle()?;
         let Some(&newest) = batch.times().last() else { return Ok(Progress::Done) };
         if !batch.times().is_sorted() || self.log.last_time().is_some_and(|last| batch.times()[0] < last) {
@@ -97,6 +125,7 @@ impl Operator for Dedup {
         }
         let mut keys = Vec::new();
         self.keys.intern(batch, &self.key_columns, &mut keys)?;
+        self.last.load(keys.iter().copied())?;
         let mut kept = Vec::with_capacity(batch.rows());
         for (row, (&key, &time)) in keys.iter().zip(batch.times().iter()).enumerate() {
             let last = std::mem::replace(&mut self.last.row_mut(key)[0], time);
@@ -110,16 +139,16 @@ impl Operator for Dedup {
         cx.count(Fate::Out, kept.len());
         cx.count(Fate::Deduplicated, batch.rows() - kept.len());
         cx.emit(Port::MAIN, if kept.len() == batch.rows() { batch.clone() } else { batch.take(&kept)? });
-        self.count_state(cx);
+        self.fit(cx)?;
         Ok(Progress::Done)
     }
 
     fn advance(&mut self, watermark: EventTime, cx: &mut Context) -> Result<Progress> {
-        self.log.share(cx.memory());
+        self.share(cx);
         self.settle()?;
         self.watermark = self.watermark.max(watermark);
         self.forget_before(watermark.0.saturating_add(1))?;
-        self.count_state(cx);
+        self.fit(cx)?;
         Ok(Progress::Done)
     }
 
@@ -139,20 +168,23 @@ impl Operator for Dedup {
 
     fn restore(&mut self, state: &mut dyn StateReader, cx: &mut Context) -> Result<()> {
         let mut watermark = (self.watermark != EventTime::MIN).then_some(self.watermark);
+        self.share(cx);
+        let mut entries = 0;
         state::read_blobs(state, cx.groups(), self.fingerprint, &mut watermark, |tag, keys, blob| {
             if tag != DELIVERY {
                 return Err(Error::corrupt(format!("a record in the state of a dedup has the unknown tag {tag}")));
             }
             let key = self.keys.intern_canonical(keys.get(blob)?)?;
             let time = blob.i64()?;
+            self.last.load_one(key)?;
             self.last.row_mut(key)[0] = time;
             self.staged.records.keys.push(key);
             self.staged.records.times.push(time);
-            Ok(())
+            entries += 1;
+            if entries % ENTRIES_AT_ONCE == 0 { self.fit(cx) } else { Ok(()) }
         })?;
         self.watermark = watermark.unwrap_or(EventTime::MIN);
-        self.count_state(cx);
-        Ok(())
+        self.fit(cx)
     }
 }
 
@@ -194,7 +226,7 @@ mod tests {
         let (mut blobs, mut keys) = (GroupBlobs::default(), KeyIndex::new(&[arrow::datatypes::DataType::Int64], true));
         for key in 0..40i64 {
             let id = keys.intern_canonical(&[&[1][..], &key.to_le_bytes()].concat()).unwrap();
-            blobs.record(DELIVERY, &keys.snapshot(), id).i64(100 + key % 2);
+            blobs.record(DELIVERY, &keys.snapshot(), id).unwrap().i64(100 + key % 2);
         }
         let (mut stored, mut restored) = (Snapshot::default(), make());
         blobs.write(restored.fingerprint, EventTime(101), &mut stored).unwrap();

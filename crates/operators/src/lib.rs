@@ -10,6 +10,7 @@ mod fingerprint;
 mod moved_state;
 mod queue;
 mod restored_rows;
+mod right_rows;
 mod sweep;
 
 /// Operator: merge.

@@ -178,7 +178,7 @@ impl RangeAggregate {
         self.sweep.keys.find(batch, &self.spec.left_keys, &mut keys)?;
         let computed = self.sweep.compute(batch.times(), &keys)?;
         self.sweep.drop_passed(self.sweep.end())?;
-        self.sweep.fit(u64::MAX)?;
+        self.sweep.fit(u64::MAX, &mut [])?;
         let mut columns = batch.columns().columns().to_vec();
         let mut bad = Vec::new();
         for (function, column) in self.spec.functions.iter().zip(computed) {
@@ -203,9 +203,9 @@ impl RangeAggregate {
         Ok(())
     }
 
-    fn count_state(&self, cx: &mut Context) {
-        let (log, spilled) = self.sweep.log_size();
-        cx.set_state(self.sweep.size() + self.pending.size(), log, spilled);
+    fn count_state(&mut self, cx: &mut Context) {
+        let (sweep, spilled) = self.sweep.counted();
+        cx.set_state(self.pending.size(), sweep, spilled);
     }
 }
 
@@ -231,7 +231,7 @@ impl Operator for RangeAggregate {
                 ));
             }
             self.sweep.append(batch)?;
-            self.sweep.fit(u64::MAX)?;
+            self.sweep.fit(u64::MAX, &mut [])?;
         }
         self.count_state(cx);
         Ok(Progress::Done)
@@ -255,7 +255,7 @@ impl Operator for RangeAggregate {
         let next = watermark.0.saturating_add(1);
         let next = self.pending.first_time().map_or(next, |first| first.min(next));
         self.sweep.forget_before(next, self.sweep.end())?;
-        self.sweep.fit(u64::MAX)?;
+        self.sweep.fit(u64::MAX, &mut [])?;
         self.count_state(cx);
         Ok(Progress::Done)
     }

@@ -33,6 +33,7 @@ mod run;
 mod savepoint;
 mod show;
 mod signals;
+mod state_bound;
 mod summary;
 mod table;
 mod table_args;

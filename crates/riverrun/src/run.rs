@@ -9,6 +9,7 @@ use crate::progress::{Progress, Spinner};
 use crate::rebuild::rebuild;
 use crate::retention::Built;
 use crate::signals::Stop;
+use crate::state_bound::StateBound;
 use crate::summary::{Peak, Summary, Written};
 use crate::{print, show};
 use dataflow::{Error, EventTime, Output, Result, Span};
@@ -120,6 +121,7 @@ fn run_job(
     let growing = if bounded { None } else { project.watch_partitions(std::mem::take(&mut wired.partitions))? };
     let mut has_grown = false;
     let attended = attend(project, options, &mut wired, (workers, &control, stop), false);
+    let mut bound = StateBound::new(wired.state_memory);
     let (mut job, _spill) = engine_job(wired, Some(workers))?;
     job.pace = checkpoint_pace(project);
     let mut progress = Progress::start(&stats);
@@ -142,6 +144,7 @@ fn run_job(
         }
         attended.written.store(status.rows_out(), Relaxed);
         attended.state.set(status.state_bytes());
+        bound.watch(status);
         tell_of_checkpoints(&savepoints, warnings.as_ref());
         notices.retain(|notice| !told(notice));
         peak.take(status);

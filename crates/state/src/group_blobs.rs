@@ -36,17 +36,18 @@ impl GroupBlobs {
     }
 
     /// Begins a record of a key in the blob of its group: writes the tag and the key's number.
-    pub fn record(&mut self, tag: u8, keys: &Keys, id: u32) -> &mut Encoder {
+    pub fn record(&mut self, tag: u8, keys: &Keys, id: u32) -> Result<&mut Encoder> {
         if self.written.len() <= id as usize {
             self.written.resize(id as usize + 1, None);
         }
         let (group, number) = match self.written[id as usize] {
             Some(place) => place,
             None => {
-                let group = keys.group(id);
+                let key = keys.bytes(id)?;
+                let group = key_group(xxh3_64(&key));
                 let blob = &mut self.groups[group.0 as usize];
                 blob.records.u8(KEY);
-                blob.records.sized(&keys.bytes(id));
+                blob.records.sized(&key);
                 let place = (group, blob.keys);
                 blob.keys += 1;
                 self.written[id as usize] = Some(place);
@@ -56,7 +57,7 @@ impl GroupBlobs {
         let records = self.group(group);
         records.u8(tag);
         records.u32(number);
-        records
+        Ok(records)
     }
 
     /// Writes the blobs of all groups that have records.

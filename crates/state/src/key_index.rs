@@ -1,14 +1,16 @@
 //! Keys to dense ids and back.
 
 use crate::arena::Arena;
+use crate::keys::{Keys, Kind, number_of};
 use crate::number_table::NO_KEY;
 use crate::number_table::NumberTable;
-use crate::{Table, prefetch};
+use crate::{Pieces, Resident, Table, prefetch};
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int64Type};
-use dataflow::{Batch, Error, KeyGroup, Result, key_bytes, key_group};
+use dataflow::{Batch, Error, Result, StateMemory, key_bytes};
 use hashbrown::HashTable;
+use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_64;
 
 /// Gives each key a dense id for as long as something refers to it.
@@ -33,55 +35,6 @@ enum Find {
     Integers(NumberTable),
     // By id its hash.
     Bytes(HashTable<u32>, Vec<u64>),
-}
-
-/// The keys of ids, as they were when they were frozen.
-#[derive(Clone, Debug)]
-pub struct Keys(Kind);
-
-#[derive(Clone, Debug)]
-enum Kind {
-    // `null` is the id of the key NULL; its number means nothing.
-    Integers { numbers: Table<i64>, null: Option<u32> },
-    Bytes(Arena),
-}
-
-impl Keys {
-    /// The canonical bytes of a key.
-    pub fn bytes(&self, id: u32) -> Vec<u8> {
-        match &self.0 {
-            Kind::Integers { null, .. } if *null == Some(id) => vec![0],
-            Kind::Integers { numbers, .. } => integer_bytes(number_of(numbers, id)).to_vec(),
-            Kind::Bytes(arena) => arena.get(id).to_vec(),
-        }
-    }
-
-    /// The group that a key belongs to.
-    pub fn group(&self, id: u32) -> KeyGroup {
-        key_group(match &self.0 {
-            Kind::Integers { null, .. } if *null == Some(id) => xxh3_64(&[0]),
-            Kind::Integers { numbers, .. } => xxh3_64(&integer_bytes(number_of(numbers, id))),
-            Kind::Bytes(arena) => xxh3_64(arena.get(id)),
-        })
-    }
-
-    fn size(&self) -> usize {
-        match &self.0 {
-            Kind::Integers { numbers, .. } => numbers.size(),
-            Kind::Bytes(arena) => arena.size(),
-        }
-    }
-}
-
-fn number_of(numbers: &Table<i64>, id: u32) -> i64 {
-    numbers.row(id).map_or(0, |row| row[0])
-}
-
-/// The canonical bytes of an integer: its tag, then the number.
-fn integer_bytes(number: i64) -> [u8; 9] {
-    let mut bytes = [1; 9];
-    bytes[1..].copy_from_slice(&number.to_le_bytes());
-    bytes
 }
 
 /// How many rows before it is needed an entry is asked for.
@@ -109,8 +62,7 @@ impl KeyIndex {
         ids.reserve(rows);
         if let Find::Integers(_) = self.find {
             let column = integers(columns)?;
-            self.intern_integers(&column.as_primitive::<Int64Type>().slice(0, rows), ids);
-            return Ok(());
+            return self.intern_integers(&column.as_primitive::<Int64Type>().slice(0, rows), ids);
         }
         let (bytes, offsets) = key_bytes(columns, rows)?;
         let absent = absent_rows(columns, rows, self.nulls_match);
@@ -127,11 +79,11 @@ impl KeyIndex {
     }
 
     /// Appends the id of each row's key in some columns, [`NO_KEY`] for one that is not there.
-    pub fn find(&self, batch: &Batch, columns: &[usize], ids: &mut Vec<u32>) -> Result<()> {
+    pub fn find(&mut self, batch: &Batch, columns: &[usize], ids: &mut Vec<u32>) -> Result<()> {
         let (rows, hashes) = (batch.rows(), batch.key_hashes_of(columns));
         let columns = &arrays(batch, columns);
         ids.reserve(rows);
-        match (&self.find, &self.keys.0) {
+        match (&mut self.find, &self.keys.0) {
             (Find::Integers(table), Kind::Integers { null, .. }) => {
                 let column = integers(columns)?;
                 let column = column.as_primitive::<Int64Type>();
@@ -144,17 +96,18 @@ impl KeyIndex {
                     ids.push(if column.is_null(row) { absent } else { table.get(number).unwrap_or(NO_KEY) });
                 }
             }
-            (Find::Bytes(table, _), Kind::Bytes(arena)) => {
+            (Find::Bytes(..), Kind::Bytes(_)) => {
                 let (bytes, offsets) = key_bytes(columns, rows)?;
                 let absent = absent_rows(columns, rows, self.nulls_match);
-                ids.extend((0..rows).map(|row| {
+                for row in 0..rows {
                     if absent.as_ref().is_some_and(|absent| absent[row]) {
-                        return NO_KEY;
+                        ids.push(NO_KEY);
+                        continue;
                     }
                     let key = &bytes[offsets[row] as usize..offsets[row + 1] as usize];
                     let hash = hashes.map_or_else(|| xxh3_64(key), |hashes| hashes[row]);
-                    table.find(hash, |&id| arena.get(id) == key).copied().unwrap_or(NO_KEY)
-                }));
+                    ids.push(self.find_bytes(key, hash)?.unwrap_or(NO_KEY));
+                }
             }
             _ => return Err(Error::internal("a key index mixes integers and bytes")),
         }
@@ -167,12 +120,12 @@ impl KeyIndex {
         match self.find {
             Find::Bytes(..) => self.intern_bytes(bytes, xxh3_64(bytes)),
             Find::Integers(_) => match bytes {
-                [0] => Ok(self.intern_integer(None)),
+                [0] => self.intern_integer(None),
                 [1, number @ ..] => {
                     let number = number.try_into().map_err(|_| {
                         Error::corrupt(format!("an integer key has {} bytes, expected 8", number.len()))
                     })?;
-                    Ok(self.intern_integer(Some(i64::from_le_bytes(number))))
+                    self.intern_integer(Some(i64::from_le_bytes(number)))
                 }
                 _ => Err(Error::corrupt("a key is not an integer, expected one")),
             },
@@ -180,13 +133,13 @@ impl KeyIndex {
     }
 
     /// The ids first, then their references: each loop goes over one table, and asks for its entries ahead of time.
-    fn intern_integers(&mut self, column: &Int64Array, ids: &mut Vec<u32>) {
+    fn intern_integers(&mut self, column: &Int64Array, ids: &mut Vec<u32>) -> Result<()> {
         let (numbers, from) = (column.values(), ids.len());
         for (row, &number) in numbers.iter().enumerate() {
             if let (Some(&soon), Find::Integers(table)) = (numbers.get(row + AHEAD), &self.find) {
                 table.prefetch(soon);
             }
-            ids.push(self.place_integer(column.is_valid(row).then_some(number)));
+            ids.push(self.place_integer(column.is_valid(row).then_some(number))?);
         }
         let ids = &ids[from..];
         for (row, &id) in ids.iter().enumerate() {
@@ -197,53 +150,90 @@ impl KeyIndex {
                 self.references[id as usize] += 1;
             }
         }
+        Ok(())
     }
 
-    fn intern_integer(&mut self, number: Option<i64>) -> u32 {
-        let id = self.place_integer(number);
+    fn intern_integer(&mut self, number: Option<i64>) -> Result<u32> {
+        let id = self.place_integer(number)?;
         if id != NO_KEY {
             self.references[id as usize] += 1;
         }
-        id
+        Ok(id)
     }
 
     /// The id of a number, new or not, without a reference more; the caller adds one.
     #[inline]
-    fn place_integer(&mut self, number: Option<i64>) -> u32 {
+    fn place_integer(&mut self, number: Option<i64>) -> Result<u32> {
         let (Find::Integers(table), Kind::Integers { numbers, null }) = (&mut self.find, &mut self.keys.0) else {
-            return NO_KEY;
+            return Ok(NO_KEY);
         };
         let found = match number {
             Some(number) => table.get(number),
-            None if !self.nulls_match => return NO_KEY,
+            None if !self.nulls_match => return Ok(NO_KEY),
             None => *null,
         };
         if let Some(id) = found {
-            return id;
+            return Ok(id);
         }
+        // Where its number is to stand may be on disk: then nothing has changed if that cannot be read.
+        numbers.load_one(next_id(&self.free, &self.references))?;
         let id = take_id(&mut self.free, &mut self.references);
         match number {
             Some(number) => {
+                numbers.touch(id);
                 numbers.row_mut(id)[0] = number;
                 table.insert(number, id);
             }
             None => *null = Some(id),
         }
-        id
+        Ok(id)
+    }
+
+    /// The id of a key by its bytes. Those of another key of the same hash are compared, too, and so are brought back to
+    /// memory.
+    fn find_bytes(&mut self, key: &[u8], hash: u64) -> Result<Option<u32>> {
+        loop {
+            let (Find::Bytes(table, hashes), Kind::Bytes(arena)) = (&self.find, &mut self.keys.0) else {
+                return Err(Error::internal("an index of integers was asked for bytes"));
+            };
+            let mut aside = None;
+            let mut is_same = |id: u32| {
+                if hashes[id as usize] != hash {
+                    return false;
+                }
+                if arena.is_aside(id) {
+                    aside = Some(id);
+                    return false;
+                }
+                arena.get(id) == key
+            };
+            let found = table.find(hash, |&id| is_same(id)).copied();
+            match (found, aside) {
+                (Some(id), _) => {
+                    if arena.is_watched() {
+                        arena.touch(id);
+                    }
+                    return Ok(Some(id));
+                }
+                (None, Some(id)) => arena.load(id)?,
+                (None, None) => return Ok(None),
+            }
+        }
     }
 
     fn intern_bytes(&mut self, key: &[u8], hash: u64) -> Result<u32> {
         debug_assert_eq!(hash, xxh3_64(key), "a batch carries the hashes of other columns");
-        let (Find::Bytes(table, hashes), Kind::Bytes(arena)) = (&mut self.find, &mut self.keys.0) else {
-            return Err(Error::internal("an index of integers was asked for bytes"));
-        };
         if u32::try_from(key.len()).is_err() {
             return Err(Error::data(format!("a key has {} bytes, expected less than 4 GiB", key.len())));
         }
-        if let Some(&id) = table.find(hash, |&id| hashes[id as usize] == hash && arena.get(id) == key) {
+        if let Some(id) = self.find_bytes(key, hash)? {
             self.references[id as usize] += 1;
             return Ok(id);
         }
+        self.keys.load(next_id(&self.free, &self.references))?;
+        let (Find::Bytes(table, hashes), Kind::Bytes(arena)) = (&mut self.find, &mut self.keys.0) else {
+            return Err(Error::internal("an index of integers was asked for bytes"));
+        };
         let id = take_id(&mut self.free, &mut self.references);
         self.references[id as usize] = 1;
         if id as usize == hashes.len() {
@@ -263,27 +253,29 @@ impl KeyIndex {
 
     /// Counts one reference less; true when it was the last and the key is forgotten.
     #[inline]
-    pub fn release(&mut self, id: u32) -> bool {
+    pub fn release(&mut self, id: u32) -> Result<bool> {
         let references = &mut self.references[id as usize];
         *references -= 1;
         if *references > 0 {
-            return false;
+            return Ok(false);
         }
-        self.forget(id);
-        true
+        self.forget(id)?;
+        Ok(true)
     }
 
     /// Counts one reference less for each of the ids.
-    pub fn release_all(&mut self, ids: &[u32]) {
+    pub fn release_all(&mut self, ids: &[u32]) -> Result<()> {
         for (row, &id) in ids.iter().enumerate() {
             if let Some(&soon) = ids.get(row + AHEAD) {
                 prefetch(&self.references, soon as usize);
             }
-            self.release(id);
+            self.release(id)?;
         }
+        Ok(())
     }
 
-    fn forget(&mut self, id: u32) {
+    fn forget(&mut self, id: u32) -> Result<()> {
+        self.keys.load(id)?;
         self.free.push(id);
         match (&mut self.find, &mut self.keys.0) {
             (Find::Integers(_), Kind::Integers { null, .. }) if *null == Some(id) => *null = None,
@@ -297,6 +289,27 @@ impl KeyIndex {
                 arena.remove(id);
             }
             _ => {}
+        }
+        Ok(())
+    }
+
+    /// Shares a memory with other state. Only the first call has an effect, and only before the first key; without one, all
+    /// of it stays in memory.
+    ///
+    /// What finds a key stays there: of an integer 16 bytes in a table that is between a third and two thirds full, of other
+    /// keys a hash and a place in a table; and 4 bytes that count references.
+    pub fn spill_to(&mut self, memory: &Arc<StateMemory>) {
+        match &mut self.keys.0 {
+            Kind::Integers { numbers, .. } => numbers.spill_to(memory),
+            Kind::Bytes(arena) => arena.spill_to(memory),
+        }
+    }
+
+    /// The bytes on disk alone.
+    pub fn spilled(&self) -> usize {
+        match &self.keys.0 {
+            Kind::Integers { numbers, .. } => numbers.spilled(),
+            Kind::Bytes(arena) => arena.spilled(),
         }
     }
 
@@ -326,10 +339,7 @@ impl KeyIndex {
 
     /// The canonical bytes of a key of an index over bytes; empty for one over integers.
     pub(crate) fn raw(&self, id: u32) -> &[u8] {
-        match &self.keys.0 {
-            Kind::Bytes(arena) => arena.get(id),
-            Kind::Integers { .. } => &[],
-        }
+        self.keys.raw(id)
     }
 
     /// Adds bytes that are no canonical key: values of columns.
@@ -345,6 +355,34 @@ impl KeyIndex {
         };
         self.keys.size() + find + (self.references.capacity() + self.free.capacity()) * 4
     }
+}
+
+impl Pieces for KeyIndex {
+    fn residents(&self, tell: &mut dyn FnMut(Resident)) {
+        match &self.keys.0 {
+            Kind::Integers { numbers, .. } => numbers.residents(tell),
+            Kind::Bytes(arena) => arena.residents(tell),
+        }
+    }
+
+    fn put_aside(&mut self, piece: usize) -> Result<()> {
+        match &mut self.keys.0 {
+            Kind::Integers { numbers, .. } => numbers.put_aside(piece),
+            Kind::Bytes(arena) => arena.put_aside(piece),
+        }
+    }
+
+    fn age(&mut self) {
+        match &mut self.keys.0 {
+            Kind::Integers { numbers, .. } => numbers.age(),
+            Kind::Bytes(arena) => arena.age(),
+        }
+    }
+}
+
+/// The id that [`take_id`] gives next.
+fn next_id(free: &[u32], references: &[u32]) -> u32 {
+    free.last().copied().unwrap_or(references.len() as u32)
 }
 
 /// A free id, or the next one, without a reference.
@@ -382,8 +420,7 @@ fn arrays(batch: &Batch, columns: &[usize]) -> Vec<ArrayRef> {
 mod tests {
     use super::*;
     use arrow::array::{Int32Array, RecordBatch, StringArray};
-    use dataflow::{RowOrder, key_hashes};
-    use std::sync::Arc;
+    use dataflow::{RowOrder, key_group, key_hashes};
 
     fn batch(column: ArrayRef) -> Batch {
         let rows = column.len();
@@ -406,8 +443,8 @@ mod tests {
         for column in columns {
             let mut index = KeyIndex::new(&[column.data_type().clone()], true);
             assert_eq!(intern(&mut index, column.clone()), [0, 1, 0, 2, 1]);
-            assert!(!index.release(0));
-            assert!(index.release(0));
+            assert!(!index.release(0).unwrap());
+            assert!(index.release(0).unwrap());
             assert_eq!(index.len(), 2);
             let mut found = Vec::new();
             index.find(&batch(column.clone()), &[0], &mut found).unwrap();
@@ -428,8 +465,8 @@ mod tests {
             let ids = intern(&mut index, column.clone());
             let hashes = key_hashes(&[column], 3).unwrap();
             for (&id, hash) in ids.iter().zip(hashes) {
-                assert_eq!(index.snapshot().group(id), key_group(hash));
-                let bytes = index.snapshot().bytes(id);
+                assert_eq!(index.snapshot().group(id).unwrap(), key_group(hash));
+                let bytes = index.snapshot().bytes(id).unwrap();
                 assert_eq!(index.intern_canonical(&bytes).unwrap(), id);
             }
         }

@@ -5,10 +5,12 @@
 //! of a [`KeyIndex`]. Everything here is plain memory, without a clock; what does not fit goes to a store that the host gives.
 
 mod arena;
+mod aside;
 mod blob;
 mod chunks;
 mod group_blobs;
 mod key_index;
+mod keys;
 mod log;
 mod log_page;
 mod number_table;
@@ -21,9 +23,11 @@ mod table_page;
 mod timers;
 mod values;
 
+pub use aside::{AsideBytes, AsideFile, Counted, Pieces, Resident, fit};
 pub use blob::{Decoder, Encoder, fingerprint, open, seal};
 pub use group_blobs::{BlobKeys, GroupBlobs, Stored, read_blobs, read_stored};
-pub use key_index::{KeyIndex, Keys};
+pub use key_index::KeyIndex;
+pub use keys::Keys;
 pub use log::{Log, LogSnapshot};
 pub use log_page::{PageCodec, StoredColumn, StoredPage};
 pub use number_table::NO_KEY;
@@ -31,7 +35,7 @@ pub use other_fingerprint::with_fingerprint;
 pub use page::{Page, Shape};
 pub use prefetch::prefetch;
 pub use rows::{get_rows, put_rows, put_rows_by_group};
-pub use table::Table;
+pub use table::{Entry, Table};
 pub use table_page::TablePage;
 pub use timers::Timers;
 pub use values::{Values, ValuesSnapshot};

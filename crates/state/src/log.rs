@@ -66,21 +66,28 @@ pub struct LogSnapshot {
 impl LogSnapshot {
     /// Calls for each row `from .. end` with its page and its place in it, in order.
     pub fn for_each(&self, from: u64, end: u64, mut row: impl FnMut(&Page, usize)) -> Result<()> {
+        self.try_for_each(from, end, |page, at| {
+            row(page, at);
+            Ok(())
+        })
+    }
+
+    /// As [`LogSnapshot::for_each`], until a call fails.
+    pub fn try_for_each(&self, from: u64, end: u64, mut row: impl FnMut(&Page, usize) -> Result<()>) -> Result<()> {
         let (mut number, start) = (self.first, self.start.max(from));
         let mut of_page = |page: &Page, first: u64| {
             let rows = page.rows() as u64;
             let (from, to) = (start.clamp(first, first + rows), end.clamp(first, first + rows));
-            (from..to).for_each(|number| row(page, (number - first) as usize));
+            (from..to).try_for_each(|number| row(page, (number - first) as usize))
         };
         for page in &self.pages {
             let next = number + page.rows() as u64;
             if next > start && number < end {
-                of_page(&*page.look()?, number);
+                of_page(&*page.look()?, number)?;
             }
             number = next;
         }
-        of_page(&self.open, number);
-        Ok(())
+        of_page(&self.open, number)
     }
 }
 

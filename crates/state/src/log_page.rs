@@ -98,7 +98,9 @@ fn encode(page: &Page, first: usize, codec: &PageCodec) -> Result<(KeyGroups, Ve
     out.u32(rows as u32);
     let mut keys = Numbers::default();
     let numbers: Vec<u32> = page.keys[first..].iter().map(|&id| keys.of(id)).collect();
-    put_dictionary(&mut out, keys.ids.iter().map(|&id| codec.keys.bytes(id)));
+    let dictionary = codec.keys.bytes_of(&keys.ids)?;
+    let groups: Vec<u16> = dictionary.iter().map(|key| key_group(xxh3_64(key)).0).collect();
+    put_dictionary(&mut out, dictionary.into_iter());
     numbers.into_iter().for_each(|number| out.u32(number));
     page.times[first..].iter().for_each(|&time| out.i64(time));
     out.u32(page.flags.len() as u32);
@@ -109,8 +111,7 @@ fn encode(page: &Page, first: usize, codec: &PageCodec) -> Result<(KeyGroups, Ve
     }
     let checksum = crc32c::crc32c(out.bytes());
     out.u32(checksum);
-    let groups = keys.ids.iter().map(|&id| codec.keys.group(id).0);
-    let (from, to) = (groups.clone().min().unwrap_or(0), groups.max().map_or(0, |group| group + 1));
+    let (from, to) = (groups.iter().min().map_or(0, |&from| from), groups.iter().max().map_or(0, |to| to + 1));
     Ok((KeyGroups { from, to }, out.into_bytes()))
 }
 
@@ -269,7 +270,7 @@ mod tests {
         texts.encode(&column, &mut bits, &mut there).unwrap();
         let times: Vec<i64> = (0..ROWS as i64).collect();
         log.append(&times, &ids, &[(0..ROWS as u64).collect(), bits], &[vec![1; ROWS], there]);
-        log.drop_before(dropped, |page, from, to| keys.release_all(&page.keys[from..to])).unwrap();
+        log.drop_before(dropped, |page, from, to| keys.release_all(&page.keys[from..to]).unwrap()).unwrap();
         let numbers = Values::new(&DataType::Int64).unwrap().snapshot();
         let columns = vec![(numbers, 0), (texts.snapshot(), 1)];
         let codec = PageCodec { keys: keys.snapshot(), columns, tag: 3, fingerprint: 9 };

@@ -12,8 +12,9 @@
 //!
 //! Numbers are little endian. An entry after its key is what a record of the same tag has after the number of its key.
 
-use crate::{Decoder, Encoder, Keys, Table};
-use dataflow::{Error, EventTime, KeyGroups, PageAt, Result, StateWriter};
+use crate::{Decoder, Encoder, Entry, Keys, Table};
+use dataflow::{Error, EventTime, KeyGroups, PageAt, Result, StateWriter, key_group};
+use xxhash_rust::xxh3::xxh3_64;
 
 /// What a page of stored state begins with that holds entries of a table.
 pub(crate) const MAGIC: u32 = u32::from_le_bytes(*b"RRTC");
@@ -29,7 +30,7 @@ pub struct TablePage {
     pub fingerprint: u64,
 }
 
-impl<T: Clone> Table<T> {
+impl<T: Entry> Table<T> {
     /// Writes the chunks of a table that was shared, each as a page of its own, which later checkpoints only name as long as
     /// it does not change. `record` writes what is to be kept of a row and says whether there is anything.
     pub fn put(
@@ -40,8 +41,9 @@ impl<T: Clone> Table<T> {
         record: &dyn Fn(&[T], &mut Encoder) -> bool,
         out: &mut dyn StateWriter,
     ) -> Result<()> {
-        for (number, rows) in self.numbered() {
-            out.put_page(&PageAt { number, first: 0, watermark }, &|| Ok(encode(keys, page, rows.clone(), record)))?;
+        for (chunk, number) in self.numbers() {
+            let encode = || encode(keys, page, self.look(chunk)?.iter(), record);
+            out.put_page(&PageAt { number, first: 0, watermark }, &encode)?;
         }
         Ok(())
     }
@@ -53,17 +55,21 @@ fn encode<'a, T: 'a>(
     page: TablePage,
     rows: impl Iterator<Item = (u32, &'a [T])>,
     record: &dyn Fn(&[T], &mut Encoder) -> bool,
-) -> (KeyGroups, Vec<u8>) {
-    let mut entries = Encoder::default();
-    let (mut count, mut from, mut to) = (0u32, u16::MAX, 0);
+) -> Result<(KeyGroups, Vec<u8>)> {
+    let (mut ids, mut all_kept) = (Vec::new(), Vec::new());
     for (key, row) in rows {
         let mut kept = Encoder::default();
-        if !record(row, &mut kept) {
-            continue;
+        if record(row, &mut kept) {
+            ids.push(key);
+            all_kept.push(kept);
         }
-        let group = keys.group(key).0;
-        (count, from, to) = (count + 1, from.min(group), to.max(group + 1));
-        entries.short(&keys.bytes(key));
+    }
+    let mut entries = Encoder::default();
+    let (mut from, mut to) = (u16::MAX, 0);
+    for (key, kept) in keys.bytes_of(&ids)?.iter().zip(&all_kept) {
+        let group = key_group(xxh3_64(key)).0;
+        (from, to) = (from.min(group), to.max(group + 1));
+        entries.short(key);
         entries.short(kept.bytes());
     }
     let mut out = Encoder::default();
@@ -71,11 +77,11 @@ fn encode<'a, T: 'a>(
     VERSION.to_le_bytes().into_iter().for_each(|byte| out.u8(byte));
     out.u64(page.fingerprint);
     out.u8(page.tag);
-    out.u32(count);
+    out.u32(ids.len() as u32);
     out.put(entries.bytes());
     let checksum = crc32c::crc32c(out.bytes());
     out.u32(checksum);
-    (KeyGroups { from: from.min(to.saturating_sub(1)), to: to.max(1) }, out.into_bytes())
+    Ok((KeyGroups { from: from.min(to.saturating_sub(1)), to: to.max(1) }, out.into_bytes()))
 }
 
 /// The entries of a page: each its key and its rest.

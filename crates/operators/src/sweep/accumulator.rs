@@ -6,8 +6,10 @@ use super::counts::{Counts, IntegerSum, Integers, Total, WideTotal};
 use super::distinct::{Distinct, DistinctCells};
 use super::extreme::{Extreme, ExtremeCells};
 use super::function_values::FunctionValues;
+use super::paged_cells::PagedCells;
+use super::places::Places;
 use super::steps::Steps;
-use super::sums::{Exact, Moments, Numbers, Sum};
+use super::sums::{Exact, ExactCells, Moments, Numbers, Sum};
 use crate::{Aggregate, aggregate};
 use arrow::array::{ArrayRef, Float64Array, Int64Array};
 use arrow::buffer::{BooleanBuffer, NullBuffer};
@@ -15,7 +17,6 @@ use arrow::datatypes::DataType;
 use dataflow::{Error, Result};
 use state::Values;
 use std::cmp::Ordering;
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// One accumulator of a frame; functions of the same argument, filter and frame share it where it serves both.
@@ -96,28 +97,43 @@ impl Accumulator {
         matches!(self.kind, Kind::SmallIntegers(_) | Kind::Integers(_) | Kind::UnsignedIntegers(_))
     }
 
-    /// Makes room for key ids below `ids`, and for the cell of no key after them.
-    pub(super) fn grow(&mut self, ids: usize) {
-        let cells = ids + 1;
+    /// The cells by place.
+    pub(super) fn cells(&self) -> &dyn PagedCells {
+        match &self.kind {
+            Kind::Counts(counts) => &counts.by_key,
+            Kind::SmallIntegers(sums) => &sums.by_key,
+            Kind::Integers(sums) => &sums.by_key,
+            Kind::UnsignedIntegers(sums) => &sums.by_key,
+            Kind::Sums(sums) => &sums.by_key,
+            Kind::Moments(moments) => &moments.by_key,
+            Kind::Distinct { distinct, .. } => &distinct.by_key,
+            Kind::Extreme { extreme, .. } => extreme,
+        }
+    }
+
+    /// As [`Accumulator::cells`], to be changed.
+    pub(super) fn cells_mut(&mut self) -> &mut dyn PagedCells {
         match &mut self.kind {
-            Kind::Counts(counts) => resize(&mut counts.by_key, cells),
-            Kind::SmallIntegers(sums) => resize(&mut sums.by_key, cells),
-            Kind::Integers(sums) => resize(&mut sums.by_key, cells),
-            Kind::UnsignedIntegers(sums) => resize(&mut sums.by_key, cells),
-            Kind::Sums(sums) => resize(&mut sums.by_key, cells),
-            Kind::Moments(moments) => resize(&mut moments.by_key, cells),
-            Kind::Distinct { distinct, .. } => resize(&mut distinct.by_key, cells),
-            Kind::Extreme { extreme, .. } => {
-                if extreme.by_key.len() < cells {
-                    extreme.by_key.resize_with(cells, VecDeque::new);
-                }
-            }
+            Kind::Counts(counts) => &mut counts.by_key,
+            Kind::SmallIntegers(sums) => &mut sums.by_key,
+            Kind::Integers(sums) => &mut sums.by_key,
+            Kind::UnsignedIntegers(sums) => &mut sums.by_key,
+            Kind::Sums(sums) => &mut sums.by_key,
+            Kind::Moments(moments) => &mut moments.by_key,
+            Kind::Distinct { distinct, .. } => &mut distinct.by_key,
+            Kind::Extreme { extreme, .. } => extreme,
         }
     }
 
     /// Goes over a chunk and keeps what was read for [`Accumulator::finish`]. `values` are those of the column that it
-    /// looks at.
-    pub(super) fn run(&mut self, steps: &Steps, enter: &PassedRows, leave: &PassedRows, values: Option<&Values>) {
+    /// looks at, and `places` tells whose cells are.
+    pub(super) fn run(
+        &mut self,
+        steps: &Steps,
+        (enter, leave): (&PassedRows, &PassedRows),
+        values: Option<&Values>,
+        places: &Places,
+    ) {
         let columns = self.columns;
         match (&mut self.kind, values) {
             (Kind::Counts(counts), _) => {
@@ -139,16 +155,16 @@ impl Accumulator {
             (Kind::Sums(sums), _) => {
                 sums.results.clear();
                 sums.counts.clear();
-                go(sums, steps, enter, leave, columns);
+                go(&mut ExactCells { exact: sums, places }, steps, enter, leave, columns);
             }
             (Kind::Moments(moments), _) => {
                 moments.results.clear();
                 moments.counts.clear();
-                go(moments, steps, enter, leave, columns);
+                go(&mut ExactCells { exact: moments, places }, steps, enter, leave, columns);
             }
             (Kind::Distinct { distinct, read }, Some(values)) => {
                 read.clear();
-                go(&mut DistinctCells { distinct, values, read }, steps, enter, leave, columns);
+                go(&mut DistinctCells { distinct, values, places, read }, steps, enter, leave, columns);
             }
             (Kind::Extreme { extreme, wanted, bits, there }, Some(values)) => {
                 bits.clear();
@@ -189,12 +205,6 @@ impl Accumulator {
             Kind::Distinct { distinct, .. } => distinct.size(),
             Kind::Extreme { extreme, .. } => extreme.size(),
         }
-    }
-}
-
-fn resize<T: Clone + Default>(cells: &mut Vec<T>, ids: usize) {
-    if cells.len() < ids {
-        cells.resize(ids, T::default());
     }
 }
 

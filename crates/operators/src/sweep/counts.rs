@@ -4,7 +4,10 @@
 //! row has entered or left is written over by the next read.
 
 use super::cells::Cells;
+use super::paged_cells::StoredCell;
 use super::steps::Step;
+use dataflow::Result;
+use state::{Decoder, Encoder};
 
 /// How many rows of each key are in the frame.
 #[derive(Debug, Default)]
@@ -137,6 +140,29 @@ impl<const IS_UNSIGNED: bool> Total for WideTotal<IS_UNSIGNED> {
 
     fn exact(self) -> i128 {
         self.sum()
+    }
+}
+
+impl<const IS_UNSIGNED: bool> StoredCell for WideTotal<IS_UNSIGNED> {
+    fn put(&self, out: &mut Encoder) {
+        out.u64(self.low);
+        out.i64(self.high);
+    }
+
+    fn get(state: &mut Decoder) -> Result<Self> {
+        Ok(WideTotal { low: state.u64()?, high: state.i64()? })
+    }
+}
+
+impl<T: StoredCell> StoredCell for IntegerSum<T> {
+    fn put(&self, out: &mut Encoder) {
+        self.total.put(out);
+        out.u32(self.count);
+        out.u32(self.rows);
+    }
+
+    fn get(state: &mut Decoder) -> Result<Self> {
+        Ok(IntegerSum { total: T::get(state)?, count: state.u32()?, rows: state.u32()? })
     }
 }
 

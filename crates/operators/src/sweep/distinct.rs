@@ -1,6 +1,7 @@
 //! Exact counts of different values per key.
 
 use super::cells::Cells;
+use super::places::Places;
 use super::steps::{Step, StepKind};
 use state::Values;
 
@@ -126,6 +127,7 @@ impl Occurrences {
 pub(super) struct DistinctCells<'a> {
     pub(super) distinct: &'a mut Distinct,
     pub(super) values: &'a Values,
+    pub(super) places: &'a Places,
     pub(super) read: &'a mut Vec<i64>,
 }
 
@@ -133,6 +135,7 @@ impl Cells for DistinctCells<'_> {
     #[inline(always)]
     fn prefetch(&self, key: u32, value: impl FnOnce() -> u64) {
         state::prefetch(&self.distinct.by_key, key as usize);
+        let key = self.places.key_at(key);
         self.distinct.occurrences.prefetch(key, self.values.canonical(value()));
     }
 
@@ -140,11 +143,11 @@ impl Cells for DistinctCells<'_> {
     fn step(&mut self, step: Step, value: u64, _: u64, counts: bool) {
         let Distinct { occurrences, by_key } = &mut *self.distinct;
         let count = &mut by_key[step.key() as usize];
-        let value = self.values.canonical(value);
+        let (key, value) = (self.places.key_at(step.key()), self.values.canonical(value));
         match step.kind() {
             _ if !counts => {}
-            StepKind::Leave => *count -= u32::from(occurrences.remove(step.key(), value)),
-            StepKind::Enter | StepKind::EnterAndRead => *count += u32::from(occurrences.add(step.key(), value)),
+            StepKind::Leave => *count -= u32::from(occurrences.remove(key, value)),
+            StepKind::Enter | StepKind::EnterAndRead => *count += u32::from(occurrences.add(key, value)),
             StepKind::Read => {}
         }
         if step.kind().is_read() {

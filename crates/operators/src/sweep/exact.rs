@@ -4,6 +4,9 @@
 //! A sum is an integer times a power of two. It is narrow (two or four words) where the exponents of the values allow;
 //! a key whose values do not fit becomes wide, until its frame is empty.
 
+use super::paged_cells::StoredCell;
+use dataflow::Result;
+use state::{Decoder, Encoder};
 use std::mem;
 
 /// A finite number as `magnitude * 2^exponent`.
@@ -54,6 +57,20 @@ pub(super) struct Fixed<const N: usize>([u64; N]);
 impl<const N: usize> Default for Fixed<N> {
     fn default() -> Self {
         Fixed([0; N])
+    }
+}
+
+impl<const N: usize> StoredCell for Fixed<N> {
+    fn put(&self, out: &mut Encoder) {
+        self.0.iter().for_each(|&word| out.u64(word));
+    }
+
+    fn get(state: &mut Decoder) -> Result<Self> {
+        let mut words = [0; N];
+        for word in &mut words {
+            *word = state.u64()?;
+        }
+        Ok(Fixed(words))
     }
 }
 

@@ -1,10 +1,13 @@
 //! Least and greatest values per key.
 
 use super::cells::Cells;
+use super::paged_cells::PagedCells;
 use super::steps::{Step, StepKind};
-use state::Values;
+use dataflow::Result;
+use state::{Decoder, Encoder, Values};
 use std::cmp::Ordering;
 use std::collections::VecDeque;
+use std::ops::Range;
 
 /// Per key the rows of the frame that could still become the extreme: each is more extreme than all that follow it,
 /// so the first one is the answer. Rows leave in the order in which they came, so this suffices.
@@ -17,6 +20,40 @@ pub(super) struct Extreme {
 impl Extreme {
     pub(super) fn size(&self) -> usize {
         self.by_key.capacity() * size_of::<VecDeque<(u64, u64)>>() + self.entries * 16
+    }
+}
+
+impl PagedCells for Extreme {
+    fn grow(&mut self, cells: usize) {
+        self.by_key.grow(cells);
+    }
+
+    fn shrink(&mut self, cells: usize) {
+        self.by_key.shrink(cells);
+    }
+
+    fn put(&self, cells: Range<usize>, out: &mut Encoder) -> bool {
+        PagedCells::put(&self.by_key, cells, out)
+    }
+
+    fn clear(&mut self, cells: Range<usize>) {
+        self.entries -= self.by_key[cells.clone()].iter().map(VecDeque::len).sum::<usize>();
+        PagedCells::clear(&mut self.by_key, cells);
+    }
+
+    fn put_back(&mut self, cells: Range<usize>, state: &mut Decoder) -> Result<()> {
+        self.by_key.put_back(cells.clone(), state)?;
+        self.entries += self.by_key[cells].iter().map(VecDeque::len).sum::<usize>();
+        Ok(())
+    }
+
+    fn swap(&mut self, from: usize, to: usize, cells: usize) {
+        PagedCells::swap(&mut self.by_key, from, to, cells);
+    }
+
+    fn cell_bytes(&self) -> usize {
+        // About so much of what all point at.
+        self.by_key.cell_bytes() + self.entries * size_of::<(u64, u64)>() / self.by_key.len().max(1)
     }
 }
 

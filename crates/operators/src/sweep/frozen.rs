@@ -20,8 +20,8 @@ impl FrozenSweep {
     pub(crate) fn put(&self, blobs: &mut GroupBlobs, watermark: EventTime, out: &mut dyn StateWriter) -> Result<()> {
         let codec = &self.codec;
         let from = self.log.put_pages(self.end, codec, watermark, out)?;
-        self.log.for_each(from, self.end, |page, row| {
-            let record = blobs.record(codec.tag, &codec.keys, page.keys[row]);
+        self.log.try_for_each(from, self.end, |page, row| {
+            let record = blobs.record(codec.tag, &codec.keys, page.keys[row])?;
             record.i64(page.times[row]);
             page.flags.iter().for_each(|flags| record.u8(flags[row]));
             for (index, (values, there)) in codec.columns.iter().enumerate() {
@@ -29,6 +29,7 @@ impl FrozenSweep {
                     values.put(page.values[index][row], record);
                 }
             }
+            Ok(())
         })
     }
 }

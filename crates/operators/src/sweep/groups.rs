@@ -1,6 +1,7 @@
 //! Aggregates of groups, whose rows come in and never leave: the values of a window without a frame.
 
 use super::accumulator::is_mean_time;
+use super::places::Places;
 use super::sums::{Cell, Exact, Moments, Narrow, Numbers, Sum};
 use crate::{Aggregate, aggregate};
 use arrow::array::{Array, ArrayRef, BooleanArray, Float64Array, Int64Array};
@@ -174,7 +175,7 @@ impl Kind {
 fn read<N: Narrow>(sums: &mut Exact<N>, aggregate: Aggregate) -> Float64Array {
     sums.results.clear();
     sums.counts.clear();
-    (0..sums.by_key.len() as u32).for_each(|group| sums.read_cell(group));
+    (0..sums.by_key.len() as u32).for_each(|group| sums.read_cell(group, &Places::default()));
     let value = |(sum, count): (f64, i64)| {
         let rows = count as f64;
         let value = match aggregate {

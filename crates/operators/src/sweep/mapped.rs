@@ -113,19 +113,20 @@ impl Sweep {
     }
 
     /// Lets go of what rows refer to that are not taken up after all.
-    pub(crate) fn release_rows(&mut self, rows: &Page) {
-        self.keys.release_all(&rows.keys);
+    pub(crate) fn release_rows(&mut self, rows: &Page) -> Result<()> {
+        self.keys.release_all(&rows.keys)?;
         for (at, Column { values, there, .. }) in self.columns.iter_mut().enumerate() {
             if values.is_interned() {
                 let held = rows.values[at].iter().zip(&rows.flags[*there]).filter(|(_, there)| **there != 0);
                 held.for_each(|(&bits, _)| values.release(bits));
             }
         }
+        Ok(())
     }
 
     /// Appends rows that were taken up, in order of time after all rows before.
     pub(crate) fn append_taken(&mut self, rows: &Page) -> Result<()> {
         self.log.append(&rows.times, &rows.keys, &rows.values, &rows.flags);
-        self.fit(u64::MAX)
+        self.fit(u64::MAX, &mut [])
     }
 }

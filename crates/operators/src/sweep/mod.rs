@@ -12,6 +12,8 @@
 //! ```
 
 mod accumulator;
+mod bound;
+mod cell_pages;
 mod cells;
 mod chunk;
 mod counts;
@@ -21,6 +23,8 @@ mod extreme;
 mod frozen;
 pub(crate) mod function_values;
 pub(crate) mod mapped;
+mod paged_cells;
+mod places;
 mod steps;
 mod sums;
 
@@ -31,13 +35,16 @@ use crate::restored_rows::RestoredRows;
 use accumulator::Accumulator;
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::{DataType, SchemaRef};
+use bound::Bound;
+use cell_pages::{CellPages, PagedAccumulators};
 use cells::LogColumns;
 use chunk::{PassedRows, Probes};
 use dataflow::{Batch, Error, KeyGroups, Result, StateMemory};
 pub(crate) use frozen::FrozenSweep;
 use function_values::FunctionValues;
 pub use groups::GroupAggregate;
-use state::{BlobKeys, Decoder, KeyIndex, Log, NO_KEY, PageCodec, Shape, StoredPage, Values};
+use state::{BlobKeys, Counted, Decoder, KeyIndex, Log, NO_KEY, PageCodec, Pieces, Shape, StoredPage, Values};
+use std::borrow::Cow;
 use std::sync::Arc;
 use steps::{Entrances, KEYS_MAX, Steps};
 
@@ -66,12 +73,12 @@ pub(crate) struct Sweep {
     bounds: Vec<Bound>,
     frames: Vec<Frame>,
     accumulators: Vec<Accumulator>,
-    // The key ids that accumulators have cells for.
-    ids: usize,
+    cells: CellPages,
     // Per wanted function: its accumulator and what is asked of it.
     outputs: Vec<(usize, Aggregate)>,
     probes: Probes,
     staged: RestoredRows,
+    counted: Counted,
 }
 
 /// A column of the log: the argument of functions.
@@ -88,18 +95,6 @@ struct Column {
 struct Flag {
     argument: Option<usize>,
     filter: Option<usize>,
-}
-
-/// A cursor: it has passed the rows with a time up to `t + limit`.
-#[derive(Debug)]
-struct Bound {
-    limit: i64,
-    cursor: u64,
-    values: Vec<usize>,
-    flags: Vec<usize>,
-    passed: PassedRows,
-    // Set where frames begin at the bound.
-    entrances: Option<Entrances>,
 }
 
 /// The rows between two bounds, and what happens to them in the chunk at hand.
@@ -129,10 +124,11 @@ impl Sweep {
             bounds: Vec::new(),
             frames: Vec::new(),
             accumulators: Vec::new(),
-            ids: 0,
+            cells: CellPages::default(),
             outputs: Vec::new(),
             probes: Probes::default(),
             staged: RestoredRows::default(),
+            counted: Counted::default(),
         };
         for function in wanted {
             let output = sweep.plan(input, function)?;
@@ -274,16 +270,13 @@ impl Sweep {
 
     /// Makes room for all keys of the log.
     fn grow(&mut self) -> Result<()> {
-        self.ids = self.keys.ids();
-        if self.ids >= KEYS_MAX {
+        let ids = self.keys.ids();
+        if ids >= KEYS_MAX {
             return Err(Error::invalid(format!(
-                "a window has {} keys in one worker, expected fewer than {KEYS_MAX}; run it with more workers",
-                self.ids
+                "a window has {ids} keys in one worker, expected fewer than {KEYS_MAX}; run it with more workers"
             )));
         }
-        for accumulator in &mut self.accumulators {
-            accumulator.grow(self.ids);
-        }
+        self.cells.grow(ids, &mut self.accumulators);
         Ok(())
     }
 
@@ -320,7 +313,7 @@ impl Sweep {
                 Some(next) if next < moment => self.pass_until(next)?,
                 _ => return Ok(()),
             }
-            self.fit(u64::MAX)?;
+            self.fit(u64::MAX, &mut [])?;
         }
     }
 
@@ -333,19 +326,48 @@ impl Sweep {
         self.run(&[])
     }
 
-    /// Puts rows aside where memory is short, but for those that cursors need soon; `next` is the first row that somebody
-    /// else still asks for.
-    pub(crate) fn fit(&mut self, next: u64) -> Result<()> {
+    /// Puts state aside where memory is short: rows but for those that cursors need soon, then keys, accumulators, and what
+    /// the caller has beside them, that were not used for longest. `next` is the first row that somebody else still asks for.
+    pub(crate) fn fit(&mut self, next: u64, others: &mut [&mut dyn Pieces]) -> Result<()> {
+        let Some(memory) = self.counted.memory().cloned() else { return Ok(()) };
+        self.count();
         let cursors = self.bounds.iter().map(|bound| bound.cursor).chain([next.min(self.log.end())]);
-        self.log.fit(cursors).map(drop)
+        self.log.fit(cursors)?;
+        let mut cells = PagedAccumulators { pages: &mut self.cells, accumulators: &mut self.accumulators };
+        let mut parts: Vec<&mut dyn Pieces> = vec![&mut self.keys, &mut cells];
+        parts.extend(others.iter_mut().map(|part| &mut **part as &mut dyn Pieces));
+        let fitted = state::fit(&memory, &mut parts);
+        self.count();
+        fitted
+    }
+
+    fn count(&mut self) {
+        self.counted.set(self.size(), self.keys.spilled() + self.cells.spilled());
+    }
+
+    /// Brings the cells back that rows use which pass a cursor or ask, and says where they are: the rows that pass are told,
+    /// and those that ask are given.
+    fn place<'a>(&mut self, keys: &'a [u32]) -> Result<Cow<'a, [u32]>> {
+        let used = self.bounds.iter().map(|bound| &bound.passed.keys[..]).chain([keys]);
+        self.cells.load(used, &mut self.accumulators)?;
+        if !self.cells.is_moved() {
+            return Ok(Cow::Borrowed(keys));
+        }
+        self.bounds.iter_mut().for_each(|bound| self.cells.place(&mut bound.passed.keys));
+        let mut keys = keys.to_vec();
+        self.cells.place(&mut keys);
+        Ok(Cow::Owned(keys))
     }
 
     /// Moves all cursors over the moments that ask, and has every accumulator follow.
     fn run(&mut self, keys: &[u32]) -> Result<()> {
         for bound in &mut self.bounds {
             bound.pass(&mut self.log, &self.probes)?;
+        }
+        let keys = self.place(keys)?;
+        for bound in &mut self.bounds {
             if let Some(entrances) = &mut bound.entrances {
-                entrances.set(&self.probes, keys, self.ids as u32, &bound.passed, bound.limit);
+                entrances.set(&self.probes, &keys, self.cells.no_key(), &bound.passed, bound.limit);
             }
         }
         for Frame { enter, leave, steps } in &mut self.frames {
@@ -356,7 +378,8 @@ impl Sweep {
         for accumulator in &mut self.accumulators {
             let values = accumulator.columns.value.map(|column| &self.columns[column].values);
             let Frame { enter, leave, steps } = &self.frames[accumulator.frame];
-            accumulator.run(steps, &self.bounds[*enter].passed, &self.bounds[*leave].passed, values);
+            let passed = (&self.bounds[*enter].passed, &self.bounds[*leave].passed);
+            accumulator.run(steps, passed, values, self.cells.places());
         }
         Ok(())
     }
@@ -382,28 +405,34 @@ impl Sweep {
     pub(crate) fn drop_passed(&mut self, end: u64) -> Result<()> {
         let to = self.bounds.iter().map(|bound| bound.cursor).min().unwrap_or(end).min(end);
         let (keys, columns) = (&mut self.keys, &mut self.columns);
+        let mut released = Ok(());
         self.log.drop_before(to, |page, from, to| {
-            keys.release_all(&page.keys[from..to]);
+            if released.is_ok() {
+                released = keys.release_all(&page.keys[from..to]);
+            }
             for (index, column) in columns.iter_mut().enumerate().filter(|(_, column)| column.values.is_interned()) {
                 let rows = page.values[index][from..to].iter().zip(&page.flags[column.there][from..to]);
                 rows.filter(|(_, there)| **there != 0).for_each(|(&bits, _)| column.values.release(bits));
             }
-        })
+        })?;
+        released
     }
 
-    /// The bytes of its log: in memory, and put aside.
-    pub(crate) fn log_size(&self) -> (usize, usize) {
-        (self.log.size(), self.log.spilled())
+    /// The bytes of all of it, which it has told of: in memory, and put aside.
+    pub(crate) fn counted(&mut self) -> (usize, usize) {
+        self.count();
+        let spilled = self.log.spilled() + self.keys.spilled() + self.cells.spilled();
+        (self.log.size() + self.size(), spilled)
     }
 
     /// The bytes that everything takes beside the log.
-    pub(crate) fn size(&self) -> usize {
+    fn size(&self) -> usize {
         let accumulators: usize = self.accumulators.iter().map(Accumulator::size).sum();
         let values: usize = self.columns.iter().map(|column| column.values.size()).sum();
         let entrances = |bound: &Bound| bound.entrances.as_ref().map_or(0, Entrances::size);
         let passed: usize = self.bounds.iter().map(|bound| bound.passed.size() + entrances(bound)).sum();
         let steps: usize = self.frames.iter().map(|frame| frame.steps.size()).sum();
-        self.keys.size() + accumulators + values + passed + steps
+        self.keys.size() + self.cells.size() + accumulators + values + passed + steps
     }
 
     /// The rows before `end` as they are now.
@@ -431,7 +460,8 @@ impl Sweep {
     /// Takes up the rows of a page that [`FrozenSweep::put`] wrote, from one on, as far as their keys are held.
     pub(crate) fn stage_page(&mut self, page: &StoredPage, first: u32, held: KeyGroups) -> Result<()> {
         let columns = self.columns.iter_mut().map(|column| (&mut column.values, column.there)).collect();
-        self.staged.add(&frozen::stage_page(page, first, held, &mut self.keys, columns, self.flags.len())?)
+        self.staged.add(&frozen::stage_page(page, first, held, &mut self.keys, columns, self.flags.len())?)?;
+        self.fit(u64::MAX, &mut [])
     }
 
     /// Whether restored rows wait for [`Sweep::settle`].
@@ -443,6 +473,9 @@ impl Sweep {
     pub(crate) fn share(&mut self, memory: &Arc<StateMemory>) {
         self.log.share(memory);
         self.staged.share(memory);
+        self.keys.spill_to(memory);
+        self.cells.spill_to(memory);
+        self.counted.share(memory);
     }
 
     /// Takes up the rows that were staged; nothing was appended before.
@@ -464,28 +497,5 @@ impl Flag {
             }
         }
         flags
-    }
-}
-
-impl Bound {
-    /// Moves the cursor over the moments that ask, and copies the rows that it passes.
-    fn pass(&mut self, log: &mut Log, probes: &Probes) -> Result<()> {
-        let passed = &mut self.passed;
-        passed.clear();
-        passed.first = self.cursor;
-        let Some(&last) = probes.times.last() else { return Ok(()) };
-        let end = log.first_above(self.cursor, last.saturating_add(self.limit))?;
-        log.for_pieces(self.cursor, end, |page, from, to| {
-            passed.times.extend_from_slice(&page.times[from..to]);
-            passed.keys.extend_from_slice(&page.keys[from..to]);
-            for &column in &self.values {
-                passed.values[column].extend_from_slice(&page.values[column][from..to]);
-            }
-            for &column in &self.flags {
-                passed.flags[column].extend_from_slice(&page.flags[column][from..to]);
-            }
-        })?;
-        self.cursor = end;
-        Ok(())
     }
 }

@@ -2,8 +2,12 @@
 
 use super::cells::Cells;
 use super::exact::{self, Fixed, Number, Wide};
+use super::paged_cells::StoredCell;
+use super::places::Places;
 use super::steps::{Step, StepKind};
+use dataflow::Result as StateResult;
 use hashbrown::HashMap;
+use state::{Decoder, Encoder};
 
 /// How the bits of a value become a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +33,7 @@ impl Numbers {
 }
 
 /// A narrow sum, and squares of the values where variances are wanted. Squares have twice the exponent.
-pub(super) trait Narrow: Copy + Default {
+pub(super) trait Narrow: Copy + StoredCell {
     const SQUARES: bool;
     /// Adds a number whose exponent is not below `exponent`, or takes it away; false when it does not fit.
     fn change(&mut self, number: Number, is_added: bool, exponent: i32) -> bool;
@@ -45,6 +49,40 @@ pub(super) trait Narrow: Copy + Default {
 /// A sum alone.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Sum(Fixed<2>);
+
+impl StoredCell for Sum {
+    fn put(&self, out: &mut Encoder) {
+        self.0.put(out);
+    }
+
+    fn get(state: &mut Decoder) -> StateResult<Sum> {
+        Ok(Sum(Fixed::get(state)?))
+    }
+}
+
+impl StoredCell for Moments {
+    fn put(&self, out: &mut Encoder) {
+        self.sum.put(out);
+        self.squares.put(out);
+    }
+
+    fn get(state: &mut Decoder) -> StateResult<Moments> {
+        Ok(Moments { sum: Fixed::get(state)?, squares: Fixed::get(state)? })
+    }
+}
+
+impl<N: Narrow> StoredCell for Cell<N> {
+    fn put(&self, out: &mut Encoder) {
+        self.narrow.put(out);
+        out.u32(self.count);
+        out.u32(u32::from(self.exponent.cast_unsigned()));
+    }
+
+    fn get(state: &mut Decoder) -> StateResult<Self> {
+        let (narrow, count) = (N::get(state)?, state.u32()?);
+        Ok(Cell { narrow, count, exponent: (state.u32()? as u16).cast_signed() })
+    }
+}
 
 impl Narrow for Sum {
     const SQUARES: bool = false;
@@ -128,6 +166,7 @@ impl Narrow for Moments {
 #[derive(Debug)]
 pub(super) struct Exact<N> {
     pub(super) by_key: Vec<Cell<N>>,
+    // By key, wherever its cell is.
     wide: HashMap<u32, Box<Wide>>,
     numbers: Numbers,
     /// What was read: values, and the counts behind them.
@@ -158,11 +197,11 @@ impl<N: Narrow> Exact<N> {
     /// Adds a value.
     #[inline]
     pub(super) fn enter(&mut self, key: u32, bits: u64) {
-        self.change(key, bits, true);
+        self.change(key, bits, true, &Places::default());
     }
 
     #[inline]
-    fn change(&mut self, key: u32, bits: u64, is_added: bool) {
+    fn change(&mut self, key: u32, bits: u64, is_added: bool, places: &Places) {
         let cell = &mut self.by_key[key as usize];
         match self.numbers.read(bits) {
             Ok(number) if cell.exponent != WIDE => {
@@ -171,17 +210,17 @@ impl<N: Narrow> Exact<N> {
                 }
                 let fits = Self::fit(cell, number) && cell.narrow.change(number, is_added, i32::from(cell.exponent));
                 if !fits {
-                    self.widen(key).change(number, is_added);
+                    self.widen(key, places).change(number, is_added);
                 }
             }
-            Ok(number) => self.widen(key).change(number, is_added),
-            Err(special) => self.widen(key).change_special(special, is_added),
+            Ok(number) => self.widen(key, places).change(number, is_added),
+            Err(special) => self.widen(key, places).change_special(special, is_added),
         }
         let cell = &mut self.by_key[key as usize];
         cell.count = if is_added { cell.count + 1 } else { cell.count - 1 };
         if cell.count == 0 {
             if cell.exponent == WIDE {
-                self.wide.remove(&key);
+                self.wide.remove(&places.key_at(key));
             }
             *cell = Cell::default();
         }
@@ -193,10 +232,10 @@ impl<N: Narrow> Exact<N> {
     }
 
     #[inline]
-    pub(super) fn read_cell(&mut self, key: u32) {
+    pub(super) fn read_cell(&mut self, key: u32, places: &Places) {
         let cell = &self.by_key[key as usize];
         self.counts.push(i64::from(cell.count));
-        let wide = if cell.exponent == WIDE { self.wide.get(&key) } else { None };
+        let wide = if cell.exponent == WIDE { self.wide.get(&places.key_at(key)) } else { None };
         self.results.push(match wide {
             Some(wide) => N::wide_result(wide, cell.count),
             None => cell.narrow.result(i32::from(cell.exponent), cell.count),
@@ -218,11 +257,11 @@ impl<N: Narrow> Exact<N> {
     }
 
     #[cold]
-    fn widen(&mut self, key: u32) -> &mut Wide {
+    fn widen(&mut self, key: u32, places: &Places) -> &mut Wide {
         let cell = &mut self.by_key[key as usize];
         let exponent = std::mem::replace(&mut cell.exponent, WIDE);
         let narrow = std::mem::take(&mut cell.narrow);
-        self.wide.entry(key).or_insert_with(|| {
+        self.wide.entry(places.key_at(key)).or_insert_with(|| {
             let mut wide = Box::new(Wide::new(N::SQUARES));
             narrow.give_to(&mut wide, i32::from(exponent));
             wide
@@ -230,22 +269,28 @@ impl<N: Narrow> Exact<N> {
     }
 }
 
-impl<N: Narrow> Cells for Exact<N> {
+/// The sums with whose they are.
+pub(super) struct ExactCells<'a, N> {
+    pub(super) exact: &'a mut Exact<N>,
+    pub(super) places: &'a Places,
+}
+
+impl<N: Narrow> Cells for ExactCells<'_, N> {
     #[inline(always)]
     fn prefetch(&self, key: u32, _: impl FnOnce() -> u64) {
-        state::prefetch(&self.by_key, key as usize);
+        state::prefetch(&self.exact.by_key, key as usize);
     }
 
     #[inline(always)]
     fn step(&mut self, step: Step, value: u64, _: u64, counts: bool) {
         match step.kind() {
             _ if !counts => {}
-            StepKind::Leave => self.change(step.key(), value, false),
-            StepKind::Enter | StepKind::EnterAndRead => self.change(step.key(), value, true),
+            StepKind::Leave => self.exact.change(step.key(), value, false, self.places),
+            StepKind::Enter | StepKind::EnterAndRead => self.exact.change(step.key(), value, true, self.places),
             StepKind::Read => {}
         }
         if step.kind().is_read() {
-            self.read_cell(step.key());
+            self.exact.read_cell(step.key(), self.places);
         }
     }
 }
@@ -264,16 +309,16 @@ mod tests {
     fn what_has_left_leaves_nothing_behind() {
         let mut sums = sums();
         for value in [1e9, 0.1, 1e300, f64::NAN, f64::NEG_INFINITY] {
-            sums.change(1, value.to_bits(), true);
+            sums.change(1, value.to_bits(), true, &Places::default());
         }
         for value in [1e9, 1e300, f64::NAN, f64::NEG_INFINITY] {
-            sums.read_cell(1);
-            sums.change(1, value.to_bits(), false);
+            sums.read_cell(1, &Places::default());
+            sums.change(1, value.to_bits(), false, &Places::default());
         }
-        sums.read_cell(1);
+        sums.read_cell(1, &Places::default());
         assert!(sums.results[0].is_nan() && sums.results[2].is_nan());
         assert_eq!(sums.results[3..], [f64::NEG_INFINITY, 0.1]);
-        sums.change(1, 0.1f64.to_bits(), false);
+        sums.change(1, 0.1f64.to_bits(), false, &Places::default());
         assert!(sums.wide.is_empty());
     }
 
@@ -281,11 +326,11 @@ mod tests {
     fn a_narrow_sum_follows_finer_numbers() {
         let mut sums = sums();
         for value in [1024.0, 0.5, 1e-9, 0.1] {
-            sums.change(0, f64::to_bits(value), true);
+            sums.change(0, f64::to_bits(value), true, &Places::default());
         }
-        sums.change(0, 1024f64.to_bits(), false);
-        sums.change(0, 0.5f64.to_bits(), false);
-        sums.read_cell(0);
+        sums.change(0, 1024f64.to_bits(), false, &Places::default());
+        sums.change(0, 0.5f64.to_bits(), false, &Places::default());
+        sums.read_cell(0, &Places::default());
         assert_eq!(sums.results, [1e-9 + 0.1]);
         assert!(sums.wide.is_empty());
     }
@@ -295,9 +340,9 @@ mod tests {
         let mut moments: Exact<Moments> = Exact::new(Numbers::Float);
         moments.by_key.resize(1, Cell::default());
         for value in [1e9 + 4.0, 1e9 + 7.0, 1e9 + 13.0, 1e9 + 16.0] {
-            moments.change(0, f64::to_bits(value), true);
+            moments.change(0, f64::to_bits(value), true, &Places::default());
         }
-        moments.read_cell(0);
+        moments.read_cell(0, &Places::default());
         assert_eq!(moments.results[0] / 12.0, 30.0);
     }
 }

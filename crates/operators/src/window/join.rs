@@ -173,7 +173,7 @@ impl Joined<'_> {
             let (layout, shape) = (&self.join.layout, self.computed.sweep.shape());
             let rows = Rows { had, had_map: &had_map, built: &built, built_map: &built_map, layout, shape };
             let (joined, twice) = rows.joined(both_since)?;
-            self.computed.sweep.release_rows(&twice);
+            self.computed.sweep.release_rows(&twice)?;
             self.computed.sweep.append_taken(&joined)?;
         }
         Ok(())
@@ -189,7 +189,7 @@ impl Joined<'_> {
             append(&mut gone, page, from..first);
             append(&mut rows, page, first..to);
         })?;
-        self.computed.sweep.release_rows(&gone);
+        self.computed.sweep.release_rows(&gone)?;
         Ok(rows)
     }
 

@@ -4,11 +4,12 @@ use crate::columns;
 use arrow::array::{ArrayRef, DynComparator, make_comparator};
 use arrow::compute::{SortOptions, concat};
 use arrow::datatypes::SchemaRef;
-use dataflow::{Batch, Error, EventTime, Result, StateWriter};
-use state::{Decoder, Encoder, Keys, Table, TablePage, Values, ValuesSnapshot};
+use dataflow::{Batch, Error, EventTime, Result, StateMemory, StateWriter};
+use state::{Decoder, Encoder, Keys, Pieces, Table, TablePage, Values, ValuesSnapshot};
 use std::cmp::Ordering;
 use std::collections::VecDeque;
 use std::ops::Range;
+use std::sync::Arc;
 
 /// The last values of every key, and the columns that order rows of equal time.
 #[derive(Debug)]
@@ -49,6 +50,37 @@ impl LastValues {
 }
 
 impl Lag {
+    /// Shares a memory with other state; called before anything else.
+    pub(super) fn spill_to(&mut self, memory: &Arc<StateMemory>) {
+        match &mut self.last {
+            LastValues::One(values) => values.spill_to(memory),
+            LastValues::Several { rings, .. } => rings.spill_to(memory),
+        }
+    }
+
+    /// What can be put aside.
+    pub(super) fn pieces(&mut self) -> &mut dyn Pieces {
+        match &mut self.last {
+            LastValues::One(values) => values,
+            LastValues::Several { rings, .. } => rings,
+        }
+    }
+
+    /// The bytes on disk alone.
+    pub(super) fn spilled(&self) -> usize {
+        match &self.last {
+            LastValues::One(values) => values.spilled(),
+            LastValues::Several { rings, .. } => rings.spilled(),
+        }
+    }
+
+    fn load(&mut self, keys: &[u32]) -> Result<()> {
+        match &mut self.last {
+            LastValues::One(values) => values.load(keys.iter().copied()),
+            LastValues::Several { rings, .. } => rings.load(keys.iter().copied()),
+        }
+    }
+
     pub(super) fn new(input: &SchemaRef, argument: usize, offset: usize, order: Vec<usize>) -> Result<Lag> {
         let field = columns::field(input, argument, "an argument")?;
         let values = Values::new(field.data_type())?;
@@ -61,6 +93,7 @@ impl Lag {
 
     /// The values for rows in order of time, no moment of which is cut, and remembers the rows.
     pub(super) fn compute(&mut self, batches: &[Batch], times: &[i64], keys: &[u32]) -> Result<ArrayRef> {
+        self.load(keys)?;
         let (mut bits, mut there) = (Vec::with_capacity(keys.len()), Vec::with_capacity(keys.len()));
         for batch in batches {
             self.values.encode(batch.column(self.argument), &mut bits, &mut there)?;
@@ -146,7 +179,7 @@ impl Lag {
     pub(super) fn size(&self) -> usize {
         let last = match &self.last {
             LastValues::One(values) => values.size(),
-            LastValues::Several { rings, held } => rings.size() + held * size_of::<(u64, u8)>(),
+            LastValues::Several { rings, held } => rings.size() + held * size_of::<(u64, u8)>() - rings.heap_aside(),
         };
         last + self.values.size()
     }
@@ -267,6 +300,7 @@ fn restore_values(lag: &mut Lag, key: u32, blob: &mut Decoder) -> Result<()> {
             lag.offset
         )));
     }
+    lag.load(&[key])?;
     for _ in 0..count {
         let seen = blob.u8()?;
         let bits = match seen {

@@ -18,7 +18,7 @@ use dataflow::{
     Batch, Context, Error, EventTime, Fate, Frozen, Input, Operator, Progress, Result, Span, StateReader, StateWriter,
 };
 use lag::{FrozenLag, Lag};
-use state::{GroupBlobs, Stored, StoredPage, TablePage};
+use state::{GroupBlobs, Pieces, Stored, StoredPage, TablePage};
 use std::sync::Arc;
 
 /// The windows of one PARTITION BY.
@@ -239,7 +239,7 @@ impl Window {
         }
         self.next += rows as u64;
         self.sweep.drop_passed(self.next)?;
-        self.sweep.fit(self.next)?;
+        self.fit(cx)?;
         self.put_out(&batches, &computed, &lagged, cx)
     }
 
@@ -301,11 +301,26 @@ impl Window {
         by_row(bad)
     }
 
-    fn count_state(&self, cx: &mut Context) {
+    fn count_state(&mut self, cx: &mut Context) {
         let lags: usize = self.lags.iter().map(Lag::size).sum();
-        let beside = self.sweep.size() + lags + self.kept.capacity() + self.pending.size() + self.ready.size();
-        let (log, spilled) = self.sweep.log_size();
-        cx.set_state(beside, log, spilled);
+        let beside = lags + self.kept.capacity() + self.pending.size() + self.ready.size();
+        let (sweep, spilled) = self.sweep.counted();
+        cx.set_state(beside, sweep, spilled + self.lags.iter().map(Lag::spilled).sum::<usize>());
+    }
+
+    /// Puts state aside where memory is short.
+    fn fit(&mut self, cx: &mut Context) -> Result<()> {
+        self.count_state(cx);
+        let mut lags: Vec<&mut dyn Pieces> = self.lags.iter_mut().map(Lag::pieces).collect();
+        self.sweep.fit(self.next, &mut lags)?;
+        self.count_state(cx);
+        Ok(())
+    }
+
+    /// Shares memory with other steps.
+    fn share(&mut self, cx: &Context) {
+        self.sweep.share(cx.memory());
+        self.lags.iter_mut().for_each(|lag| lag.spill_to(cx.memory()));
     }
 
     /// Takes up restored state: rows that were pending are taken in again after the log.
@@ -326,18 +341,17 @@ impl Operator for Window {
     /// Takes rows in. They are computed in [`Operator::advance`] alone, so that all workers have come equally far
     /// whenever state is frozen.
     fn process(&mut self, _: Input, batch: &Batch, cx: &mut Context) -> Result<Progress> {
-        self.sweep.share(cx.memory());
+        self.share(cx);
         self.settle()?;
         self.take_in(batch)?;
-        self.sweep.fit(self.next)?;
+        self.fit(cx)?;
         cx.count(Fate::In, batch.rows());
         cx.count(Fate::Held, batch.rows());
-        self.count_state(cx);
         Ok(Progress::Done)
     }
 
     fn advance(&mut self, watermark: EventTime, cx: &mut Context) -> Result<Progress> {
-        self.sweep.share(cx.memory());
+        self.share(cx);
         self.settle()?;
         self.watermark = self.watermark.max(watermark);
         while self.ready.drain(cx) == Progress::Done {
@@ -345,8 +359,7 @@ impl Operator for Window {
             if due == 0 {
                 let next = watermark.0.saturating_add(1);
                 self.sweep.forget_before(next, self.next)?;
-                self.sweep.fit(self.next)?;
-                self.count_state(cx);
+                self.fit(cx)?;
                 return Ok(Progress::Done);
             }
             self.compute(due, cx)?;
@@ -373,9 +386,9 @@ impl Operator for Window {
 
     fn restore(&mut self, state: &mut dyn StateReader, cx: &mut Context) -> Result<()> {
         let mut watermark = (self.watermark != EventTime::MIN).then_some(self.watermark);
+        self.share(cx);
         let Window { sweep, lags, kept, pending, input, .. } = self;
-        let groups = cx.groups();
-        sweep.share(cx.memory());
+        let (groups, mut entries) = (cx.groups(), 0);
         state::read_stored(state, groups, self.fingerprint, &mut watermark, |stored| match stored {
             Stored::Page(page, first) if page.tag == ROW => sweep.stage_page(&page, first, groups),
             Stored::Record(ROW, keys, blob) => sweep.stage(keys, blob),
@@ -389,9 +402,15 @@ impl Operator for Window {
                 let key = sweep.keys.intern_canonical(keys.get(blob)?)?;
                 kept.resize(sweep.keys.ids(), false);
                 if std::mem::replace(&mut kept[key as usize], true) {
-                    sweep.keys.release(key);
+                    sweep.keys.release(key)?;
                 }
-                lag::restore(lags, key, blob)
+                lag::restore(lags, key, blob)?;
+                entries += 1;
+                if entries % CHUNK_ROWS != 0 {
+                    return Ok(());
+                }
+                cx.set_state(lags.iter().map(Lag::size).sum(), 0, 0);
+                sweep.fit(u64::MAX, &mut lags.iter_mut().map(Lag::pieces).collect::<Vec<_>>())
             }
             Stored::Record(other, ..) | Stored::Page(StoredPage { tag: other, .. }, _) => {
                 Err(Error::corrupt(format!("a record in the state of a window has the unknown tag {other}")))
@@ -399,8 +418,7 @@ impl Operator for Window {
         })?;
         self.pending.put_in_order(&self.input)?;
         self.watermark = watermark.unwrap_or(EventTime::MIN);
-        self.count_state(cx);
-        Ok(())
+        self.fit(cx)
     }
 }
 
