@@ -55,6 +55,6 @@ pub use range_aggregate as range;
 pub use range_aggregate::{RangeAggregate, RangeFunction};
 pub use sweep::GroupAggregate;
 pub use window::Window;
-pub use window::join::Join as WindowJoin;
+pub use window::join::{Join as WindowJoin, Joining};
 pub use window::layout::Layout as WindowLayout;
 pub use zip::Zip;

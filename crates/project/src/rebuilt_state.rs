@@ -4,11 +4,11 @@ use crate::frozen_pieces::with_pieces;
 use crate::spill_folder::SpillFolder;
 use checkpoint::{ChangedJob, Checkpoints, JobFacts, Manifest, MovedStep, Rewrite};
 use dataflow::{
-    Checkpoint, CheckpointStore, CoordinatorState, Error, ErrorKind, EventTime, Fate, Fates, Frozen, JobRows, Result,
-    StateMemory, StateReader, StateWriter, StepState,
+    Checkpoint, CheckpointStore, CoordinatorState, Error, EventTime, Fate, Fates, Frozen, JobRows, Result, StateMemory,
+    StateReader, StateWriter, StepState,
 };
 use seam::has_read_again;
-use sql::WindowJoin;
+use sql::{Joining, WindowJoin};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -61,18 +61,27 @@ pub(crate) struct JoinMemory {
 }
 
 /// Puts the state of windows together.
-struct Joining {
+struct Together {
     join: WindowJoin,
     // What was built in every worker, where something was.
     parts: Option<Vec<Arc<dyn Frozen>>>,
     memory: Arc<StateMemory>,
+    lacking: Lacking,
 }
 
-impl Rewrite for Joining {
+impl Rewrite for Together {
     fn rewrite(&self, from: &mut dyn StateReader, to: &mut dyn StateWriter) -> Result<()> {
-        match &self.parts {
-            Some(parts) => with_pieces(parts, |pieces| self.join.write(from, Some(pieces), &self.memory, to)),
-            None => self.join.write(from, None, &self.memory, to),
+        let joining = match &self.parts {
+            Some(parts) => with_pieces(parts, |pieces| self.join.write(from, Some(pieces), &self.memory, to))?,
+            None => self.join.write(from, None, &self.memory, to)?,
+        };
+        match joining {
+            Joining::Done => Ok(()),
+            Joining::OtherRows => Err(self.lacking.is(
+                "the rows that were read for functions that are new are others than those that windows beside them hold: \
+                 history has changed since they came"
+                    .to_owned(),
+            )),
         }
     }
 }
@@ -133,12 +142,7 @@ impl RebuiltState {
             self.changed.rows.steps.extend(counts);
             let (parts, whole) = built.into_iter().partition(|state| is_joined(&state.step));
             (self.changed.built, self.changed.joined) = (whole, self.joined(parts));
-            let written = self.held.changed(&self.before, &self.facts, &self.changed);
-            self.written = Some(written.map_err(|error| match error.kind() {
-                // What was read again is not what windows had read.
-                ErrorKind::Invalid if !self.joins.is_empty() => self.lacking.is(error.chain()),
-                _ => error,
-            })?);
+            self.written = Some(self.held.changed(&self.before, &self.facts, &self.changed)?);
         }
         match &self.written {
             Some(written) => self.held.put_changed(written),
@@ -153,7 +157,8 @@ impl RebuiltState {
             let parts: Vec<_> = of_step.map(|part| part.state.clone()).collect();
             let parts = Some(parts).filter(|_| step.is_built);
             let memory = (self.memory.make)(self.memory.bytes, self.memory.folder.path());
-            let rewrite = Box::new(Joining { join: step.join.clone(), parts, memory });
+            let (join, lacking) = (step.join.clone(), self.lacking.clone());
+            let rewrite = Box::new(Together { join, parts, memory, lacking });
             MovedStep { was: step.was.clone(), now: step.now.clone(), rewrite }
         };
         self.joins.iter().map(step).collect()

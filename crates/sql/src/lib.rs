@@ -50,7 +50,7 @@ pub use interval::describe as length_text;
 pub use look_back::LookBack;
 pub use nearest::{did_you_mean, near_or_all, nearest, some_of};
 pub use node_identity::{NodeIdentity, StateIdentity};
-pub use operators::{StateMove, WindowJoin};
+pub use operators::{Joining, StateMove, WindowJoin};
 pub use output::{OutputSpec, QueryInput, QueryPlan};
 pub use own_names::OwnNames;
 pub use parse::{SqlDialect, parse, parse_all};

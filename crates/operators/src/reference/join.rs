@@ -4,13 +4,13 @@
 use super::window::{specs, twin};
 use super::{bad_rows, config, rows};
 use crate::harness::{Row, Value, assert_near, batch, rows as rows_of, schema};
-use crate::window::join::Join;
+use crate::window::join::{Join, Joining};
 use crate::window::layout::Layout;
 use crate::window::{Frame, Function, Spec};
 use crate::{Aggregate, Window};
 use dataflow::{
-    BadRowPolicy, Batch, Context, ErrorKind, EventTime, Input, KeyGroups, Operator, Port, Progress, Snapshot, Span,
-    SpillInMemory, StateMemory, StateReader,
+    BadRowPolicy, Batch, Context, EventTime, Input, KeyGroups, Operator, Port, Progress, Snapshot, Span, SpillInMemory,
+    StateMemory, StateReader,
 };
 use proptest::prelude::*;
 use std::sync::Arc;
@@ -109,7 +109,8 @@ proptest! {
             built.run(&rows[from..waiting], at);
         }
         let (mut kept, mut added, mut joined) = (had.stored(), built.stored(), Snapshot::default());
-        join.write(&mut kept, is_built.then_some(&mut added as &mut dyn StateReader), &memory, &mut joined).unwrap();
+        let added = is_built.then_some(&mut added as &mut dyn StateReader);
+        prop_assert_eq!(join.write(&mut kept, added, &memory, &mut joined).unwrap(), Joining::Done);
         let mut running = Running::new(&now, &memory);
         running.window.restore(&mut joined, &mut running.cx).unwrap();
         running.run(&rows[waiting..], 1000);
@@ -154,10 +155,10 @@ fn rows_that_are_others_than_those_that_were_kept_are_refused() {
         let (mut kept, mut added, mut joined) = (had.stored(), built.stored(), Snapshot::default());
         join.write(&mut kept, Some(&mut added), &memory, &mut joined)
     };
-    write(-1).unwrap();
+    assert_eq!(write(-1).unwrap(), Joining::Done);
     // No frame of what was kept goes so far back.
-    write(30).unwrap();
-    assert_eq!(write(37).unwrap_err().kind(), ErrorKind::Invalid);
+    assert_eq!(write(30).unwrap(), Joining::Done);
+    assert_eq!(write(37).unwrap(), Joining::OtherRows);
 }
 
 #[test]

@@ -38,6 +38,15 @@ pub struct Join {
     added_reach: Option<Span>,
 }
 
+/// What has become of state that was to be put together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Joining {
+    /// It was written.
+    Done,
+    /// What was built is of other rows than what was kept: history has changed since they came.
+    OtherRows,
+}
+
 /// About so many rows of a log are joined at a time; those of one moment always together.
 const ROWS_AT_ONCE: u64 = 4096;
 
@@ -82,15 +91,14 @@ impl Join {
         Spec { functions: functions.map(|(function, _)| function.clone()).collect(), ..self.spec.clone() }
     }
 
-    /// Writes the state of all functions, given all pieces of what there was and of what was built. An error of kind
-    /// `Invalid` says that they are not of the same rows.
+    /// Writes the state of all functions, given all pieces of what there was and of what was built.
     pub fn write(
         &self,
         kept: &mut dyn StateReader,
         added: Option<&mut dyn StateReader>,
         memory: &Arc<StateMemory>,
         to: &mut dyn StateWriter,
-    ) -> Result<()> {
+    ) -> Result<Joining> {
         let fingerprint = fingerprint(&self.input, &self.spec)?;
         let mut joined = Joined {
             join: self,
@@ -107,8 +115,10 @@ impl Join {
             Some(added) => joined.take(added, &self.added, true)?,
             None => Log::new(joined.computed.sweep.shape()),
         };
-        joined.merge(&mut had, &mut built)?;
-        joined.finish()?.write(to)
+        match joined.merge(&mut had, &mut built)? {
+            Joining::Done => joined.finish()?.write(to).map(|()| Joining::Done),
+            Joining::OtherRows => Ok(Joining::OtherRows),
+        }
     }
 }
 
@@ -162,7 +172,7 @@ impl Joined<'_> {
     }
 
     /// Makes one log of both, so many rows at a time that none of them fills memory.
-    fn merge(&mut self, had: &mut Log, built: &mut Log) -> Result<()> {
+    fn merge(&mut self, had: &mut Log, built: &mut Log) -> Result<Joining> {
         let (had_since, built_since) = (self.since(self.join.kept_reach), self.since(self.join.added_reach));
         let both_since = had_since.max(built_since);
         let (had_map, built_map) =
@@ -172,11 +182,11 @@ impl Joined<'_> {
             let (had, built) = (self.rows_until(had, until, had_since)?, self.rows_until(built, until, built_since)?);
             let (layout, shape) = (&self.join.layout, self.computed.sweep.shape());
             let rows = Rows { had, had_map: &had_map, built: &built, built_map: &built_map, layout, shape };
-            let (joined, twice) = rows.joined(both_since)?;
+            let Some((joined, twice)) = rows.joined(both_since) else { return Ok(Joining::OtherRows) };
             self.computed.sweep.release_rows(&twice)?;
             self.computed.sweep.append_taken(&joined)?;
         }
-        Ok(())
+        Ok(Joining::Done)
     }
 
     /// Takes the rows up to a time out of a log, but for those that no frame reaches.
@@ -236,8 +246,8 @@ struct Rows<'a> {
 
 impl Rows<'_> {
     /// All rows in order of time, and what is referred to twice since a row is in both. At and after a time both have to
-    /// have all rows.
-    fn joined(mut self, both_since: i64) -> Result<(Page, Page)> {
+    /// have all rows; `None` where they have others.
+    fn joined(mut self, both_since: i64) -> Option<(Page, Page)> {
         let (mut all, mut twice) = (empty(self.shape), empty(self.shape));
         let (mut at, mut other) = (0, 0);
         while let Some(&time) = [self.had.times.get(at), self.built.times.get(other)].into_iter().flatten().min() {
@@ -253,13 +263,13 @@ impl Rows<'_> {
             }
             (at, other) = (end, built_end);
         }
-        Ok((all, twice))
+        Some((all, twice))
     }
 
     /// Gives the rows of a moment what was built of the same, key by key in their order.
-    fn pair(&mut self, had: Range<usize>, built: Range<usize>, twice: &mut Page) -> Result<()> {
+    fn pair(&mut self, had: Range<usize>, built: Range<usize>, twice: &mut Page) -> Option<()> {
         if had.len() != built.len() {
-            return Err(others());
+            return None;
         }
         let mut of_key: HashMap<u32, VecDeque<usize>> = HashMap::new();
         for row in built {
@@ -267,19 +277,19 @@ impl Rows<'_> {
         }
         for row in had {
             let same = of_key.get_mut(&self.had.keys[row]).and_then(VecDeque::pop_front);
-            self.complete(row, same.ok_or_else(others)?, twice)?;
+            self.complete(row, same?, twice)?;
         }
-        Ok(())
+        Some(())
     }
 
     /// Gives a row the columns that it lacks; those that both have are the same.
-    fn complete(&mut self, row: usize, same: usize, twice: &mut Page) -> Result<()> {
+    fn complete(&mut self, row: usize, same: usize, twice: &mut Page) -> Option<()> {
         twice.times.push(self.had.times[row]);
         twice.keys.push(self.had.keys[row]);
         twice.flags.iter_mut().for_each(|flags| flags.push(0));
         for (at, flags) in self.had.flags.iter_mut().enumerate() {
             match (self.had_map.flags[at], self.built_map.flags[at]) {
-                (Some(_), Some(_)) if flags[row] != self.built.flags[at][same] => return Err(others()),
+                (Some(_), Some(_)) if flags[row] != self.built.flags[at][same] => return None,
                 (None, Some(_)) => flags[row] = self.built.flags[at][same],
                 _ => {}
             }
@@ -288,26 +298,18 @@ impl Rows<'_> {
             let (value, there) = (self.built.values[at][same], self.layout.values[at].there);
             twice.values[at].push(value);
             match (self.had_map.values[at], self.built_map.values[at]) {
-                (Some(_), Some(_)) if values[row] != value => return Err(others()),
+                (Some(_), Some(_)) if values[row] != value => return None,
                 (Some(_), Some(_)) => set_last(&mut twice.flags[there], self.had.flags[there][row]),
                 (None, Some(_)) => values[row] = value,
                 _ => {}
             }
         }
-        Ok(())
+        Some(())
     }
 }
 
 fn set_last(flags: &mut [u8], flag: u8) {
     flags.iter_mut().last().into_iter().for_each(|last| *last = flag);
-}
-
-/// What was read again is not what the windows had read.
-fn others() -> Error {
-    Error::invalid(
-        "the rows that were read for windows that are new are others than those that windows beside them hold: history has \
-         changed since they came",
-    )
 }
 
 /// State under the fingerprint of the windows that take it over.
