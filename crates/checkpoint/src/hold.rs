@@ -6,6 +6,7 @@ use crate::place::Place;
 use crate::run_lock::{self, RunLock};
 use crate::store::{Created, Store};
 use dataflow::{Clock, Error, Result};
+use object_stores::check_exclusive;
 
 /// The name of the file with the id of a folder of this machine.
 const ID: &str = "id";
@@ -29,7 +30,7 @@ impl Hold {
             Place::Store { objects, .. } => {
                 let own = LeaseHolder::own(id_of(&folder)?, clock);
                 let lapsed = Lease::look(objects, &own)?;
-                objects.check_exclusive()?;
+                check_exclusive(objects)?;
                 Some(Lease::take(objects, own, lapsed.as_deref())?)
             }
         };

@@ -1,6 +1,6 @@
 //! Tests of folders over a store in memory whose answers get lost, or which takes a name twice.
 
-use crate::ObjectFolder;
+use crate::{ObjectFolder, check_exclusive};
 use async_trait::async_trait;
 use dataflow::ErrorKind;
 use futures::StreamExt;
@@ -175,14 +175,14 @@ fn an_object_is_replaced_by_whoever_has_read_it_last() {
 #[test]
 fn a_store_that_gives_a_name_to_two_is_refused_by_name() {
     for fit in [Wrong::Nothing, Wrong::Repeats, Wrong::AnswersLost] {
-        folder(fit).check_exclusive().unwrap_or_else(|error| panic!("{fit:?}: {error}"));
+        check_exclusive(&folder(fit)).unwrap_or_else(|error| panic!("{fit:?}: {error}"));
     }
     for (unfit, why) in [
         (Wrong::ChecksThenWrites, "were told that it is theirs"),
         (Wrong::IgnoresCondition, "were told that it is theirs"),
     ] {
         let folder = folder(unfit);
-        let error = folder.check_exclusive().unwrap_err();
+        let error = check_exclusive(&folder).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Invalid);
         let told = error.chain();
         assert!(

@@ -280,10 +280,9 @@ impl ObjectFolder {
         })
     }
 
-    /// Finds out whether the store gives a name to one of those that ask for it at once, and shows what was written; refused
-    /// by name where it does not. Takes some dozens of requests.
-    pub fn check_exclusive(&self) -> Result<()> {
-        self.store.runtime.block_on(crate::preflight::check(self))
+    /// Does something with the store, which is waited for.
+    pub(crate) fn wait_for<T>(&self, doing: impl Future<Output = T>) -> T {
+        self.store.runtime.block_on(doing)
     }
 
     fn key(&self, name: &str) -> String {

@@ -20,8 +20,13 @@ pub fn is_probe(name: &str) -> bool {
     id.is_some_and(|id| id.len() == 32 && id.bytes().all(|letter| letter.is_ascii_hexdigit()))
 }
 
-/// Refuses a store in which two get one name, or what was written is not seen.
-pub async fn check(folder: &ObjectFolder) -> Result<()> {
+/// Finds out whether the store of a folder gives a name to one of those that ask for it at once, and shows what was written;
+/// refused by name where it does not. Takes some dozens of requests.
+pub fn check_exclusive(folder: &ObjectFolder) -> Result<()> {
+    folder.wait_for(check(folder))
+}
+
+async fn check(folder: &ObjectFolder) -> Result<()> {
     let mut unknown = None;
     for _ in 0..ROUNDS {
         let name = format!("{PROBE}{}", uuid::Uuid::new_v4().simple());

@@ -9,5 +9,6 @@ mod changed_job;
 mod compat;
 mod damage;
 mod faults;
+mod rivals;
 mod savepoint;
 mod simulation;
