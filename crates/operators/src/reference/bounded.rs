@@ -6,11 +6,11 @@ use crate::window::{Frame, Function, Spec, Window};
 use crate::{Aggregate, AsOf, Dedup, RangeAggregate, RangeFunction, Zip, as_of, range, zip};
 use dataflow::{BadRowPolicy, Context, EventTime, Input, KeyGroups, Operator, Progress, Snapshot, Span};
 
-const STEPS: i64 = 400;
+pub(super) const STEPS: i64 = 400;
 const STEP_ROWS: i64 = 300;
 
 /// The rows of a step: its time, and keys and words that come back after so many rows.
-fn rows(step: i64, period: i64) -> Vec<Row> {
+pub(super) fn rows(step: i64, period: i64) -> Vec<Row> {
     let row = |at: i64| {
         let number = step * STEP_ROWS + at;
         Row {

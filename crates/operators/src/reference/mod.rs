@@ -18,6 +18,7 @@ mod predict;
 mod project;
 mod range_aggregate;
 mod readable;
+mod spilled;
 mod stages;
 mod window;
 mod zip;

@@ -36,6 +36,8 @@ pub(super) struct CellPages {
     used: Vec<u32>,
     now: u32,
     spilled: usize,
+    // The bytes that were brought back since somebody asked.
+    loaded: usize,
 }
 
 /// Where the cells of a page of keys are.
@@ -131,6 +133,7 @@ impl CellPages {
             CellPage::Empty => None,
             CellPage::Aside(bytes) => Some(bytes.read()?),
         };
+        self.loaded += cell_bytes(accumulators) << self.bits;
         let at = self.free.pop().unwrap_or(self.places.pages.len() as u32);
         if at as usize == self.places.pages.len() {
             self.places.pages.push(page as u32);
@@ -242,6 +245,11 @@ impl CellPages {
         }
         let cells = self.places.pages.len() << self.bits;
         accumulators.iter_mut().for_each(|accumulator| accumulator.cells_mut().shrink(cells));
+    }
+
+    /// The bytes that were brought back since the last call.
+    pub(super) fn take_loaded(&mut self) -> usize {
+        std::mem::take(&mut self.loaded)
     }
 
     /// The bytes on disk.

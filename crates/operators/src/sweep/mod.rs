@@ -20,6 +20,7 @@ mod counts;
 mod distinct;
 mod exact;
 mod extreme;
+mod flag;
 mod frozen;
 pub(crate) mod function_values;
 pub(crate) mod mapped;
@@ -33,13 +34,13 @@ mod groups;
 use crate::Aggregate;
 use crate::restored_rows::RestoredRows;
 use accumulator::Accumulator;
-use arrow::array::{Array, AsArray};
 use arrow::datatypes::{DataType, SchemaRef};
 use bound::Bound;
 use cell_pages::{CellPages, PagedAccumulators};
 use cells::LogColumns;
 use chunk::{PassedRows, Probes};
 use dataflow::{Batch, Error, KeyGroups, Result, StateMemory};
+use flag::Flag;
 pub(crate) use frozen::FrozenSweep;
 use function_values::FunctionValues;
 pub use groups::GroupAggregate;
@@ -88,13 +89,6 @@ struct Column {
     values: Values,
     // The flag that tells whether the value is there.
     there: usize,
-}
-
-/// A flag of the log: whether a row counts for functions of an argument and a filter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Flag {
-    argument: Option<usize>,
-    filter: Option<usize>,
 }
 
 /// The rows between two bounds, and what happens to them in the chunk at hand.
@@ -418,6 +412,11 @@ impl Sweep {
         released
     }
 
+    /// The bytes of cells that were brought back since the last call.
+    pub(crate) fn take_loaded(&mut self) -> usize {
+        self.cells.take_loaded()
+    }
+
     /// The bytes of all of it, which it has told of: in memory, and put aside.
     pub(crate) fn counted(&mut self) -> (usize, usize) {
         self.count();
@@ -482,20 +481,5 @@ impl Sweep {
     pub(crate) fn settle(&mut self) -> Result<()> {
         self.staged.append_to(&mut self.log)?;
         self.grow()
-    }
-}
-
-impl Flag {
-    fn of(self, batch: &Batch) -> Vec<u8> {
-        let mut flags = vec![1; batch.rows()];
-        if let Some(nulls) = self.argument.and_then(|column| batch.column(column).logical_nulls()) {
-            flags.iter_mut().zip(nulls.iter()).for_each(|(flag, is_there)| *flag &= u8::from(is_there));
-        }
-        if let Some(filter) = self.filter.and_then(|column| batch.column(column).as_boolean_opt()) {
-            for (row, flag) in flags.iter_mut().enumerate() {
-                *flag &= u8::from(filter.is_valid(row) && filter.value(row));
-            }
-        }
-        flags
     }
 }

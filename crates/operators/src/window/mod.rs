@@ -117,6 +117,8 @@ pub struct Window {
     // The rows that were taken in and not computed; their numbers in the log begin with `next`.
     pending: Queue,
     next: u64,
+    // How many rows are computed at a time.
+    chunk_rows: usize,
     // FunctionValues rows that wait for room. Invariant: empty whenever a call returns `Done`.
     ready: Queue,
     watermark: EventTime,
@@ -135,6 +137,10 @@ pub const LAG_ROWS_MAX: usize = 1_000;
 
 /// Rows are computed about so many at a time; the rows of one moment always together.
 const CHUNK_ROWS: usize = 4096;
+
+/// Fewer are computed at a time, down to this many, where their keys bring back much of what memory may hold: all of it has
+/// to be there at once.
+const CHUNK_ROWS_MIN: usize = 64;
 
 const ROW: u8 = 1;
 const PENDING: u8 = 2;
@@ -195,6 +201,7 @@ impl Window {
             kept: Vec::new(),
             pending: Queue::default(),
             next: 0,
+            chunk_rows: CHUNK_ROWS,
             ready: Queue::default(),
             watermark: EventTime::MIN,
             fingerprint,
@@ -239,6 +246,7 @@ impl Window {
         }
         self.next += rows as u64;
         self.sweep.drop_passed(self.next)?;
+        self.chunk_rows = next_chunk_rows(self.chunk_rows, self.sweep.take_loaded(), cx.memory().limit());
         self.fit(cx)?;
         self.put_out(&batches, &computed, &lagged, cx)
     }
@@ -337,6 +345,15 @@ impl Window {
     }
 }
 
+/// How many rows are computed next, after so many brought back so many bytes of a bound.
+fn next_chunk_rows(rows: usize, loaded: usize, limit: usize) -> usize {
+    match loaded {
+        much if much > limit / 8 => (rows / 2).max(CHUNK_ROWS_MIN),
+        little if little < limit / 64 => (rows * 2).min(CHUNK_ROWS),
+        _ => rows,
+    }
+}
+
 impl Operator for Window {
     /// Takes rows in. They are computed in [`Operator::advance`] alone, so that all workers have come equally far
     /// whenever state is frozen.
@@ -355,7 +372,7 @@ impl Operator for Window {
         self.settle()?;
         self.watermark = self.watermark.max(watermark);
         while self.ready.drain(cx) == Progress::Done {
-            let due = self.pending.whole_moments(watermark.0, CHUNK_ROWS);
+            let due = self.pending.whole_moments(watermark.0, self.chunk_rows);
             if due == 0 {
                 let next = watermark.0.saturating_add(1);
                 self.sweep.forget_before(next, self.next)?;
@@ -441,5 +458,25 @@ impl Frozen for FrozenWindow {
         }
         queue::put_by_columns(&mut blobs, PENDING, &self.pending, &self.partition_by)?;
         blobs.write(self.fingerprint, self.watermark, out)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fewer_rows_are_computed_at_a_time_while_they_bring_back_much_and_more_again_afterwards() {
+        let mut rows = CHUNK_ROWS;
+        for _ in 0..10 {
+            rows = next_chunk_rows(rows, 20, 100);
+        }
+        assert_eq!(rows, CHUNK_ROWS_MIN);
+        assert_eq!(next_chunk_rows(rows, 10, 100), rows);
+        for _ in 0..10 {
+            rows = next_chunk_rows(rows, 0, 100);
+        }
+        assert_eq!(rows, CHUNK_ROWS);
+        assert_eq!(next_chunk_rows(rows, 1 << 40, usize::MAX), rows);
     }
 }
