@@ -1,6 +1,7 @@
 //! JSON messages: one object per payload.
 
 mod decode;
+mod described;
 mod encode;
 mod grammar;
 mod paths;
@@ -8,6 +9,7 @@ mod physical;
 mod scan;
 
 pub use decode::{JsonDecode, JsonRows};
+pub use described::avro_form;
 pub use encode::{JsonEncode, text_payload, with_fields};
 pub use grammar::check_grammar;
 pub use paths::free_paths;

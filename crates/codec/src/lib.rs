@@ -8,4 +8,4 @@ mod json;
 mod avro;
 
 pub use avro::AvroSchema;
-pub use json::{JsonDecode, JsonEncode, JsonRows, check_grammar, free_paths, text_payload, with_fields};
+pub use json::{JsonDecode, JsonEncode, JsonRows, avro_form, check_grammar, free_paths, text_payload, with_fields};

@@ -45,6 +45,7 @@ mod runtime;
 
 mod contract;
 mod hold;
+mod output_schema;
 mod release;
 mod schemas;
 mod waiting;
@@ -75,6 +76,7 @@ pub use error::{Error, ErrorKind, Result};
 pub use keys::{Hashing, Key};
 pub use live_topic::{AnchorsBegin, HeldAnchors, PulsarTopic};
 pub use message::{EntryFacts, IncompleteMessage, Message, Payload};
+pub use output_schema::OutputSchema;
 pub use position::{EntryId, MessageId, Position};
 pub use producer::{Guarantee, OutgoingMessage, ProducerOptions};
 pub use reader::{PartitionEnd, ReaderOptions, Start};

@@ -184,6 +184,16 @@ fn reading_of(schema: &Schema) -> Result<Reading> {
     }
 }
 
+/// What the messages of a kind of schema are called.
+pub fn kind_name(kind: i32) -> String {
+    match kind {
+        0 => "bytes".to_owned(),
+        1 => "text".to_owned(),
+        2 => "JSON".to_owned(),
+        kind => Kind(kind).to_string(),
+    }
+}
+
 struct Kind(i32);
 
 impl fmt::Display for Kind {

@@ -2,6 +2,7 @@
 
 use crate::error::Error;
 use crate::live_topic::PulsarTopic;
+use crate::output_schema::OutputSchema;
 use crate::partition_writer::{PartitionWriter, WriterState};
 use crate::producer::{Guarantee, OutgoingMessage, ProducerOptions};
 use crate::wire::protocol::CompressionType;
@@ -19,14 +20,22 @@ pub struct TopicWriter {
 
 impl TopicWriter {
     /// Opens a producer for each partition, and waits until all may write. `name` is that of the producers before the
-    /// number of the partition; `stored` has the greatest sequence per partition that an earlier run has stored.
-    pub fn open(topic: &PulsarTopic, name: &str, guarantee: Guarantee, stored: &[Option<u64>]) -> Result<TopicWriter> {
+    /// number of the partition; `stored` has the greatest sequence per partition that an earlier run has stored, and `schema`
+    /// is what brokers are told that the messages look like.
+    pub fn open(
+        topic: &PulsarTopic,
+        name: &str,
+        guarantee: Guarantee,
+        stored: &[Option<u64>],
+        schema: Option<&OutputSchema>,
+    ) -> Result<TopicWriter> {
         let open = |partition: u32| {
             let options = ProducerOptions {
                 topic: topic.partition(partition)?,
                 name: format!("{name}-{partition}"),
                 guarantee,
                 stored: stored.get(partition as usize).copied().flatten(),
+                schema: schema.map(|schema| schema.0.clone()),
                 compression: CompressionType::Lz4,
                 batch_messages_max: BATCH_MESSAGES,
                 batch_bytes_max: BATCH_BYTES,

@@ -3,13 +3,14 @@
 use crate::client::{OPEN_WITHIN, PartitionProducer, chance, partition_count, unreached};
 use crate::error::{Error, ErrorKind};
 use crate::live_topic::PulsarTopic;
+use crate::output_schema::{OutputSchema, of_output};
 use crate::producer::{Guarantee, ProducerOptions};
 use crate::runtime;
 use crate::schemas;
 use crate::settings::Settings;
 use crate::topic::{Namespace, TopicName};
 use crate::wire::protocol::CompressionType;
-use dataflow::Result;
+use dataflow::{Result, Topic};
 use std::sync::Arc;
 use tokio::time::timeout;
 
@@ -43,6 +44,13 @@ impl Topics {
         Ok(runtime::wait(schemas::check(&self.settings, topic.full_name(), OPEN_WITHIN))??)
     }
 
+    /// How the messages of an output with these columns are registered on a topic, which readers find them by. A topic whose
+    /// newest schema says that it holds others than JSON or text is an error.
+    pub fn output_schema(&self, topic: &PulsarTopic, columns: &arrow::datatypes::Schema) -> Result<OutputSchema> {
+        let (full_name, output) = (topic.full_name(), (topic.name(), columns));
+        Ok(runtime::wait(async { of_output(&self.settings, full_name, output, OPEN_WITHIN).await })??)
+    }
+
     /// The topic of this name, made without partitions if it is not there and the cluster lets clients make topics.
     pub fn topic_or_create(&self, name: &str, partitions: u32) -> Result<Arc<PulsarTopic>> {
         if let Some(topic) = self.topic(name)? {
@@ -65,6 +73,7 @@ impl Topics {
             name: format!("riverrun-make-{:016x}", chance()),
             guarantee: Guarantee::AtLeastOnce,
             stored: None,
+            schema: None,
             compression: CompressionType::None,
             batch_messages_max: 1,
             batch_bytes_max: 1,

@@ -16,6 +16,22 @@ pub fn encoder(schema: &SchemaRef) -> Result<Arc<dyn Encode>> {
     if *schema == dead_letter_schema() { Ok(Arc::new(DeadLetterEncode::new()?)) } else { row_text(schema.clone()) }
 }
 
+/// The columns that the messages of a topic have, as [`encoder`] writes them.
+pub fn message_columns(schema: &SchemaRef) -> Result<SchemaRef> {
+    if *schema == dead_letter_schema() { letter_columns().map(|(columns, _)| columns) } else { Ok(schema.clone()) }
+}
+
+/// The columns of dead letters in messages, and which of them has the bytes where they are text.
+fn letter_columns() -> Result<(SchemaRef, usize)> {
+    let letters = dead_letter_schema();
+    let raw = letters.index_of("raw")?;
+    let text = |field: &Arc<Field>| Field::new(field.name(), DataType::Utf8, true);
+    let mut fields: Vec<Field> = letters.fields().iter().map(|field| field.as_ref().clone()).collect();
+    fields[raw] = text(&letters.fields()[raw]);
+    fields.push(Field::new("raw_hex", DataType::Utf8, true));
+    Ok((Arc::new(Schema::new(fields)), raw))
+}
+
 /// Dead letters as JSON: `raw` is the bytes as text where they are UTF-8, else `raw_hex` tells them.
 struct DeadLetterEncode {
     schema: SchemaRef,
@@ -25,13 +41,7 @@ struct DeadLetterEncode {
 
 impl DeadLetterEncode {
     fn new() -> Result<DeadLetterEncode> {
-        let letters = dead_letter_schema();
-        let raw = letters.index_of("raw")?;
-        let text = |field: &Arc<Field>| Field::new(field.name(), DataType::Utf8, true);
-        let mut fields: Vec<Field> = letters.fields().iter().map(|field| field.as_ref().clone()).collect();
-        fields[raw] = text(&letters.fields()[raw]);
-        fields.push(Field::new("raw_hex", DataType::Utf8, true));
-        let schema: SchemaRef = Arc::new(Schema::new(fields));
+        let (schema, raw) = letter_columns()?;
         Ok(DeadLetterEncode { json: JsonEncode::new(schema.clone())?, schema, raw })
     }
 }

@@ -272,7 +272,7 @@ struct PulsarLog {
 impl PulsarLog {
     fn open(&mut self) -> Result<TopicWriter> {
         self.opened += 1;
-        TopicWriter::open(&self.topic, &format!("{}-{}", self.name, self.opened), Guarantee::AtLeastOnce, &[])
+        TopicWriter::open(&self.topic, &format!("{}-{}", self.name, self.opened), Guarantee::AtLeastOnce, &[], None)
     }
 
     fn put(&mut self, writer: &mut TopicWriter, messages: &[Received]) -> Result<()> {

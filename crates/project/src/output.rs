@@ -365,7 +365,9 @@ fn pulsar_sink(
     let name = format!("{producer}-{:016x}", position.generation);
     let mut stored = position.last.clone();
     stored.resize(has, None);
-    let writer = Arc::new(TopicWriter::open(&there, &name, Guarantee::AsTheBrokerHas, &stored)?);
+    let columns = crate::dead_letter::message_columns(&spec.schema)?;
+    let schema = topics.output_schema(&there, &columns)?;
+    let writer = Arc::new(TopicWriter::open(&there, &name, Guarantee::AsTheBrokerHas, &stored, Some(&schema))?);
     let replay = writer.taken().map_or(0, |taken| (taken + 1).saturating_sub(position.rows));
     let position = position.with_partitions(there.partitions(), writer.taken());
     let changed = (had < has).then(|| position.to_bytes());

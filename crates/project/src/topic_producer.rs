@@ -62,7 +62,7 @@ impl PulsarProducer {
         stored: &[Option<u64>],
         clock: Arc<dyn Clock>,
     ) -> Result<PulsarProducer> {
-        let writer = TopicWriter::open(topic, name, guarantee, stored)?;
+        let writer = TopicWriter::open(topic, name, guarantee, stored, None)?;
         Ok(PulsarProducer { taken: writer.taken_each(), writer, clock })
     }
 

@@ -36,17 +36,23 @@ fn key(message: &OutgoingMessage) -> (Option<String>, Option<bool>) {
     (message.key.as_ref().map(Key::wire_text), is_base64.then_some(true))
 }
 
-/// The entry with these messages; none without any.
+/// The entry with these messages; none without any. `schema_version` is that of the schema that they are written with.
 ///
 /// The broker compares the first and the greatest sequence of an entry with what it has, so both are said. A payload that
 /// compression does not make smaller stays as it is.
-pub fn entry(producer: &str, messages: &[&OutgoingMessage], kind: CompressionType) -> Option<Entry> {
+pub fn entry(
+    producer: &str,
+    messages: &[&OutgoingMessage],
+    kind: CompressionType,
+    schema_version: Option<Bytes>,
+) -> Option<Entry> {
     let (first, last) = (messages.first()?, messages.last()?);
     let mut metadata = MessageMetadata {
         producer_name: producer.to_owned(),
         sequence_id: first.sequence,
         highest_sequence_id: Some(last.sequence),
         publish_time: first.publish_time_ms,
+        schema_version,
         ..Default::default()
     };
     let payload = if messages.len() == 1 {

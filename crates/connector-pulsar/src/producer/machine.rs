@@ -14,6 +14,7 @@ use super::batching::{self, Entry};
 use super::chunking::Chunking;
 use super::options::{Guarantee, ProducerOptions};
 use super::outgoing::OutgoingMessage;
+use super::refusals;
 use crate::conversation::{Heard, RequestId};
 use crate::error::{Error, ErrorKind, Result};
 use crate::link::{Event, Link};
@@ -36,9 +37,6 @@ const BATCHES_MAX: usize = 500;
 
 /// So many chunks of a message are in flight at once, which bounds the memory that they take beside their message.
 const CHUNKS_MAX: usize = 2;
-
-/// What a broker answers where a topic has a greatest size of its own.
-const TOO_LARGE: &str = "maximum message size";
 
 #[derive(Clone, Copy, Debug)]
 struct Flight {
@@ -84,6 +82,8 @@ pub struct ProducerMachine {
     is_deduplicated: Option<bool>,
     /// What the broker said when the producer was opened last.
     taken: Option<u64>,
+    /// The version of the schema that messages of this session are written with.
+    schema_version: Option<Bytes>,
 }
 
 impl ProducerMachine {
@@ -104,6 +104,7 @@ impl ProducerMachine {
             acknowledged: options.stored,
             is_deduplicated: None,
             taken: None,
+            schema_version: None,
             options,
         }
     }
@@ -210,6 +211,7 @@ impl ProducerMachine {
             producer_id: PRODUCER,
             request_id: 0,
             producer_name: Some(self.options.name.clone()),
+            schema: self.options.schema.clone(),
             epoch: Some(self.epoch),
             user_provided_producer_name: Some(true),
         };
@@ -224,6 +226,8 @@ impl ProducerMachine {
         match command {
             Command::ProducerSuccess(answer) => {
                 self.busy_since = None;
+                let version = answer.schema_version.filter(|version| !version.is_empty());
+                self.schema_version = version.filter(|_| self.options.schema.is_some());
                 self.opened(answer.last_sequence_id.and_then(|last| u64::try_from(last).ok()))
             }
             Command::Error(error) => self.refused(error.error, &error.message, now),
@@ -243,7 +247,7 @@ impl ProducerMachine {
             self.link.fail(error, now);
             return Ok(());
         }
-        Err(error)
+        Err(refusals::explained(error, code, self.options.schema.as_ref()))
     }
 
     /// The broker has taken everything up to a sequence, as it says.
@@ -318,7 +322,7 @@ impl ProducerMachine {
     /// The entry of messages of the queue.
     fn entry(&self, at: usize, count: usize) -> Option<Entry> {
         let messages: Vec<&OutgoingMessage> = self.queue.iter().skip(at).take(count).collect();
-        batching::entry(&self.options.name, &messages, self.options.compression)
+        batching::entry(&self.options.name, &messages, self.options.compression, self.schema_version.clone())
     }
 
     /// Sends the next messages together; the first of them alone where all are too large, and in chunks where it is.
@@ -409,12 +413,9 @@ impl ProducerMachine {
     }
 
     fn on_send_error(&mut self, error: &SendError, now: Duration) -> Result<()> {
-        if error.error == ServerError::NotAllowedError as i32 && error.message.contains(TOO_LARGE) {
+        if refusals::is_too_large(error) {
             let message = self.queue.iter().find(|message| message.sequence == error.sequence_id);
-            let bytes = message.map_or(0, OutgoingMessage::payload_bytes);
-            let what =
-                format!("has {bytes} bytes and is too large for the topic; raise the maxMessageSize of its policies");
-            return Err(Error::unfit(format!("message {} {what}", error.sequence_id)));
+            return Err(refusals::too_large(error.sequence_id, message.map_or(0, OutgoingMessage::payload_bytes)));
         }
         self.refused(error.error, &error.message, now)
     }
@@ -430,7 +431,7 @@ impl ProducerMachine {
         let place = receipt.message_id.as_ref().and_then(EntryId::from_wire);
         match (place, flight.is_question) {
             (Some(_), false) if flight.is_part => {}
-            (None, false) if flight.is_part => return Err(takes_parts_for_duplicates(flight.first)),
+            (None, false) if flight.is_part => return Err(refusals::takes_parts_for_duplicates(flight.first)),
             (Some(_), false) => {
                 self.acknowledged = self.acknowledged.max(Some(flight.last));
                 self.store(flight.last);
@@ -462,14 +463,6 @@ impl ProducerMachine {
             self.sent = self.sent.saturating_sub(1);
         }
     }
-}
-
-/// Brokers of today ask for duplicates with the last chunk of a message alone.
-fn takes_parts_for_duplicates(sequence: u64) -> Error {
-    Error::lost(format!(
-        "the broker took a part of message {sequence} for a duplicate of the part before it, as brokers before Pulsar 3.1 \
-         do: update them, raise their maxMessageSize, or switch their deduplication off"
-    ))
 }
 
 impl Machine for ProducerMachine {

@@ -6,6 +6,8 @@ mod outgoing;
 mod batching;
 mod chunking;
 
+mod refusals;
+
 mod machine;
 
 pub use machine::ProducerMachine;

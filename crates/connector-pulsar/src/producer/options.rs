@@ -1,7 +1,7 @@
 //! What a producer is told.
 
 use crate::topic::TopicName;
-use crate::wire::protocol::CompressionType;
+use crate::wire::protocol::{CompressionType, Schema};
 
 /// What happens when a message is sent twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +24,8 @@ pub struct ProducerOptions {
     pub guarantee: Guarantee,
     /// The greatest sequence that an earlier run is known to have stored under this name.
     pub stored: Option<u64>,
+    /// What its messages look like, which brokers register; none where nothing is said of that.
+    pub schema: Option<Schema>,
     pub compression: CompressionType,
     pub batch_messages_max: usize,
     pub batch_bytes_max: usize,

@@ -177,6 +177,7 @@ impl ScriptedBroker {
                     request_id: producer.request_id,
                     producer_name: producer.producer_name.unwrap_or_default(),
                     last_sequence_id: self.taken.filter(|_| self.deduplicates).map(|last| i64::try_from(last).unwrap()),
+                    schema_version: None,
                     producer_ready: None,
                 };
                 self.answer(Command::ProducerSuccess(answer));

@@ -26,6 +26,7 @@ fn producer(guarantee: Guarantee, stored: Option<u64>, seed: u64, compression: C
         name: "sink".into(),
         guarantee,
         stored,
+        schema: None,
         compression,
         batch_messages_max: 5,
         batch_bytes_max: 1000,

@@ -18,6 +18,7 @@ fn machine(guarantee: Guarantee, stored: Option<u64>, batch: usize) -> ProducerM
         name: "sink".into(),
         guarantee,
         stored,
+        schema: None,
         compression: CompressionType::None,
         batch_messages_max: batch,
         batch_bytes_max: 1000,

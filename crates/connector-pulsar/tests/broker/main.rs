@@ -11,6 +11,7 @@ mod place;
 mod proxy;
 mod raw;
 mod reading;
+mod registered;
 mod restarts;
 mod rights;
 mod schemas;

@@ -8,6 +8,7 @@ import sys
 import time
 
 import pulsar
+import pulsar.schema
 
 COMPRESSIONS = {
     "none": pulsar.CompressionType.NONE,
@@ -97,6 +98,32 @@ def read_sums(client, topic, count):
     assert not reader.has_message_available(), "there are more messages"
 
 
+class Row(pulsar.schema.Record):
+    """The columns of an output, as a reader declares them."""
+
+    id = pulsar.schema.Long()
+    at = pulsar.schema.String()
+    score = pulsar.schema.Double()
+    tags = pulsar.schema.Array(pulsar.schema.Integer())
+
+
+def read_typed(client, topic, count):
+    """Prints the messages of a topic as a consumer with a schema gets them."""
+    # The client takes a number that is no number as text.
+    consumer = client.subscribe(
+        topic, "typed", schema=pulsar.schema.JsonSchema(Row), initial_position=pulsar.InitialPosition.Earliest
+    )
+    for _ in range(int(count)):
+        message = consumer.receive(60_000)
+        row = json.loads(message.data())
+        try:
+            value = message.value()
+            row = {name: getattr(value, name) for name in ["id", "at", "score", "tags"]}
+        except TypeError:
+            assert row["score"] == "NaN", row
+        print(json.dumps(row))
+
+
 def token(secret, role, seconds):
     """A token that is signed as the broker expects it."""
 
@@ -116,7 +143,7 @@ def main():
         return
     url, *rest = rest
     client = pulsar.Client(url, logger=pulsar.FileLogger(pulsar.LoggerLevel.Error, "/dev/null"))
-    {"publish-kinds": publish_kinds, "read": read, "read-sums": read_sums}[what](client, *rest)
+    {"publish-kinds": publish_kinds, "read": read, "read-sums": read_sums, "read-typed": read_typed}[what](client, *rest)
     client.close()
 
 

@@ -148,6 +148,7 @@ pub fn producer_options(topic: &TopicName, name: &str, guarantee: Guarantee) -> 
         name: name.to_owned(),
         guarantee,
         stored: None,
+        schema: None,
         compression: CompressionType::None,
         batch_messages_max: 100,
         batch_bytes_max: 128 << 10,

@@ -1,6 +1,8 @@
 //! What a producer and its broker say to each other.
 
 use super::metadata::MessageIdData;
+use super::schema::Schema;
+use bytes::Bytes;
 use prost::Message;
 
 #[derive(Clone, PartialEq, Eq, Message)]
@@ -13,6 +15,9 @@ pub struct Producer {
     pub request_id: u64,
     #[prost(string, optional, tag = "4")]
     pub producer_name: Option<String>,
+    /// What its messages look like.
+    #[prost(message, optional, tag = "7")]
+    pub schema: Option<Schema>,
     #[prost(uint64, optional, tag = "8")]
     pub epoch: Option<u64>,
     #[prost(bool, optional, tag = "9", default = "true")]
@@ -74,6 +79,9 @@ pub struct ProducerSuccess {
     pub producer_name: String,
     #[prost(int64, optional, tag = "3", default = "-1")]
     pub last_sequence_id: Option<i64>,
+    /// Of the schema that the producer told; of no bytes where it told none.
+    #[prost(bytes = "bytes", optional, tag = "4")]
+    pub schema_version: Option<Bytes>,
     #[prost(bool, optional, tag = "6", default = "true")]
     pub producer_ready: Option<bool>,
 }
