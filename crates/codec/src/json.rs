@@ -13,4 +13,4 @@ pub use described::avro_form;
 pub use encode::{JsonEncode, text_payload, with_fields};
 pub use grammar::check_grammar;
 pub use paths::free_paths;
-pub(crate) use physical::put_text;
+pub(crate) use physical::{put_bytes, put_double, put_float, put_number, put_text};

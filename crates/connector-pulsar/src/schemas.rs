@@ -7,7 +7,7 @@ use crate::settings::Settings;
 use crate::topic::TopicName;
 use crate::wire::protocol::Schema;
 use bytes::Bytes;
-use codec::AvroSchema;
+use codec::{AvroSchema, ProtobufSchema};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
@@ -28,6 +28,10 @@ const BELIEVED: Duration = Duration::from_secs(60);
 const VERSION_BYTES: usize = 8;
 
 const AVRO: i32 = 4;
+const PROTOBUF: i32 = 3;
+const PROTOBUF_NATIVE: i32 = 20;
+/// The property in which the Java client lists the fields of Protobuf.
+const PARSING_INFO: &str = "__PARSING_INFO__";
 /// Bytes, text and JSON, which are read as JSON.
 const PLAIN: [i32; 3] = [0, 1, 2];
 /// What schemas of other kinds are called, by their numbers from 3 on.
@@ -57,6 +61,7 @@ const KINDS: [&str; 18] = [
 enum Reading {
     AsTheyAre,
     Avro(Box<AvroSchema>),
+    Protobuf(Box<ProtobufSchema>),
     /// There was no such version when it was asked for, so that the bytes say nothing.
     Unknown(Instant),
 }
@@ -133,10 +138,8 @@ impl Schemas {
         let unreadable = |reason: String| Payload::Unreadable { reason, bytes: bytes.clone() };
         message.payload = match self.known.get(&version) {
             Some(Reading::AsTheyAre) => return message,
-            Some(Reading::Avro(schema)) => match schema.to_json(bytes) {
-                Ok(json) => Payload::Bytes(json.into()),
-                Err(error) => unreadable(error.to_string()),
-            },
+            Some(Reading::Avro(schema)) => json_or(schema.to_json(bytes), unreadable),
+            Some(Reading::Protobuf(schema)) => json_or(schema.to_json(bytes), unreadable),
             Some(Reading::Unknown(_)) => {
                 unreadable(format!("the topic has no version {} of its schema", number_of(&version)))
             }
@@ -147,6 +150,10 @@ impl Schemas {
         };
         message
     }
+}
+
+fn json_or(json: dataflow::Result<Vec<u8>>, unreadable: impl Fn(String) -> Payload) -> Payload {
+    json.map_or_else(|error| unreadable(error.to_string()), |json| Payload::Bytes(json.into()))
 }
 
 /// The version of a schema that a message was written with. Clients that know none leave it out, or write one of no bytes.
@@ -175,9 +182,18 @@ pub async fn check(settings: &Settings, topic: &TopicName, within: Duration) -> 
 fn reading_of(schema: &Schema) -> Result<Reading> {
     match schema.kind {
         AVRO => Ok(Reading::Avro(Box::new(AvroSchema::parse(&schema.schema_data)?))),
+        PROTOBUF_NATIVE => Ok(Reading::Protobuf(Box::new(ProtobufSchema::parse_native(&schema.schema_data)?))),
+        PROTOBUF => {
+            let listed = schema.properties.iter().find(|property| property.key == PARSING_INFO);
+            let listed = listed.ok_or_else(|| {
+                Error::invalid("the schema of Protobuf cannot be read: it does not list its fields with their numbers")
+            })?;
+            let parsed = ProtobufSchema::parse_listed(&schema.schema_data, &listed.value)?;
+            Ok(Reading::Protobuf(Box::new(parsed)))
+        }
         kind if PLAIN.contains(&kind) => Ok(Reading::AsTheyAre),
         kind => Err(Error::invalid(format!(
-            "its messages are {}, which are not read, expected JSON, text or bytes that are JSON, or Avro: publish them as \
+            "its messages are {}, which are not read, expected JSON, text or bytes that are JSON, Avro or Protobuf: publish them as \
              one of these",
             Kind(kind)
         ))),
@@ -287,12 +303,16 @@ mod tests {
     #[test]
     fn kinds_that_are_not_read_are_named() {
         let of = |kind| Schema { kind, schema_data: Bytes::from_static(b"{}"), ..Schema::default() };
-        for (kind, name) in [(3, "Protobuf,"), (20, "Protobuf (native),"), (15, "keys with values,"), (8, "32 bits,")] {
+        for (kind, name) in [(15, "keys with values,"), (8, "32 bits,")] {
             let error = reading_of(&of(kind)).unwrap_err().to_string();
             assert!(error.contains(name) && error.contains("expected JSON"), "{error}");
         }
         assert!(reading_of(&of(99)).unwrap_err().to_string().contains("unknown kind 99"));
         assert!(reading_of(&of(4)).unwrap_err().to_string().contains("a schema of Avro cannot be read"));
+        for (kind, why) in [(3, "it does not list its fields"), (20, "it has no fileDescriptorSet")] {
+            let error = reading_of(&of(kind)).unwrap_err().to_string();
+            assert!(error.contains("the schema of Protobuf cannot be read") && error.contains(why), "{error}");
+        }
         for plain in PLAIN {
             assert!(matches!(reading_of(&of(plain)), Ok(Reading::AsTheyAre)));
         }

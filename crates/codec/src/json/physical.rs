@@ -80,14 +80,8 @@ impl PhysicalColumn {
             PhysicalType::Boolean => out.extend_from_slice(b"false"),
             PhysicalType::Integer => put_number(out, self.values.as_primitive::<Int64Type>().value(row))?,
             PhysicalType::Unsigned => put_number(out, self.values.as_primitive::<UInt64Type>().value(row))?,
-            PhysicalType::Real => match self.values.as_primitive::<Float32Type>().value(row) {
-                value if value.is_finite() => put_number(out, value)?,
-                value => put_special(out, value.into()),
-            },
-            PhysicalType::Double => match self.values.as_primitive::<Float64Type>().value(row) {
-                value if value.is_finite() => put_number(out, value)?,
-                value => put_special(out, value),
-            },
+            PhysicalType::Real => put_float(out, self.values.as_primitive::<Float32Type>().value(row))?,
+            PhysicalType::Double => put_double(out, self.values.as_primitive::<Float64Type>().value(row))?,
             PhysicalType::Timestamp => {
                 out.push(b'"');
                 calendar::put_instant(out, self.values.as_primitive::<TimestampMicrosecondType>().value(row));
@@ -127,20 +121,54 @@ impl PhysicalColumn {
 
 /// Bytes as text where they are UTF-8, else with `\x` and two digits for each byte that is no ASCII.
 fn bytes_as_text(column: &ArrayRef) -> ArrayRef {
-    let text = |bytes: &[u8]| match std::str::from_utf8(bytes) {
-        Ok(text) => text.to_owned(),
-        Err(_) => bytes
-            .iter()
-            .map(|byte| if byte.is_ascii() { char::from(*byte).to_string() } else { format!("\\x{byte:02x}") })
-            .collect(),
-    };
-    Arc::new(column.as_binary::<i32>().iter().map(|bytes| bytes.map(text)).collect::<StringArray>())
+    Arc::new(column.as_binary::<i32>().iter().map(|bytes| bytes.map(text_of_bytes)).collect::<StringArray>())
+}
+
+fn text_of_bytes(bytes: &[u8]) -> String {
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        return text.to_owned();
+    }
+    // An escape is four times as long as its byte at most.
+    let mut text = String::with_capacity(bytes.len());
+    for byte in bytes {
+        if byte.is_ascii() {
+            text.push(char::from(*byte));
+        } else {
+            text.push_str("\\x");
+            text.extend(
+                [byte >> 4, byte & 15]
+                    .map(|digit| char::from(if digit < 10 { b'0' + digit } else { b'a' + digit - 10 })),
+            );
+        }
+    }
+    text
 }
 
 /// Whether JSON has a text as it stands: neither quotes nor blanks around it are meant.
 fn is_number_or_boolean(text: &str) -> bool {
     let is_one = text.starts_with(|first: char| matches!(first, '-' | '0'..='9' | 't' | 'f'));
     is_one && !text.ends_with(char::is_whitespace) && serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok()
+}
+
+pub(crate) fn put_float(out: &mut Vec<u8>, value: f32) -> Result<()> {
+    if value.is_finite() {
+        return put_number(out, value);
+    }
+    put_special(out, value.into());
+    Ok(())
+}
+
+pub(crate) fn put_double(out: &mut Vec<u8>, value: f64) -> Result<()> {
+    if value.is_finite() {
+        return put_number(out, value);
+    }
+    put_special(out, value);
+    Ok(())
+}
+
+/// Bytes as text where they are UTF-8, else with `\x` and two digits for each byte that is no ASCII.
+pub(crate) fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) -> Result<()> {
+    put_text(out, &text_of_bytes(bytes))
 }
 
 /// What is no number of JSON.
@@ -157,6 +185,6 @@ pub(crate) fn put_text(out: &mut Vec<u8>, text: &str) -> Result<()> {
     serde_json::to_writer(out, text).map_err(|error| Error::internal("a text is no JSON").with_source(error))
 }
 
-fn put_number(out: &mut Vec<u8>, number: impl serde::Serialize) -> Result<()> {
+pub(crate) fn put_number(out: &mut Vec<u8>, number: impl serde::Serialize) -> Result<()> {
     serde_json::to_writer(out, &number).map_err(|error| Error::internal("a number is no JSON").with_source(error))
 }

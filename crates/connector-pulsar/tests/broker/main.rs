@@ -8,6 +8,7 @@ mod large;
 mod loss;
 mod other_clients;
 mod place;
+mod protobuf;
 mod proxy;
 mod raw;
 mod reading;
