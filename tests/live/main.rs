@@ -8,6 +8,7 @@ mod as_of;
 mod decision;
 mod dedup;
 mod exists;
+mod explained;
 mod idle;
 mod interrupt;
 mod scene;

@@ -5,6 +5,7 @@
 mod added;
 mod anchors;
 mod entry;
+mod explained;
 mod guarded;
 mod large;
 mod named;

@@ -115,7 +115,8 @@ Messages that a topic got after the savepoint come again, and are not written ag
     },
     /// Show how a view, a decision or everything is computed, and what limits its state
     Explain {
-        /// A view, a decision or the target of an INSERT; all outputs if left out
+        /// A view, a decision or the target of an INSERT; all outputs if left out; `watermark` shows how the partitions of
+        /// running jobs stand, and which one holds the watermark back
         name: Option<String>,
         /// Print JSON
         #[arg(long, conflicts_with_all = ["dot", "sql"])]

@@ -20,6 +20,7 @@ pub struct Connection {
 #[derive(Debug)]
 pub enum Answer {
     Status(Value),
+    Watermarks(Value),
     Stopping,
     Savepoint(Value),
     /// Nothing more comes: the process has ended, or has turned us away.
@@ -64,7 +65,7 @@ impl Connection {
     /// Asks for something.
     pub fn ask(&mut self, ask: &Ask) -> Result<()> {
         let line = ask.line()?;
-        let patience = (*ask == Ask::Status).then_some(STATUS_PATIENCE);
+        let patience = matches!(ask, Ask::Status | Ask::Watermarks).then_some(STATUS_PATIENCE);
         let stream = self.reader.get_mut();
         let asked = stream.set_read_timeout(patience).and_then(|()| stream.write_all(line.as_bytes()));
         asked.map_err(|e| Error::unavailable("the job does not take what it is asked").with_source(e))
@@ -91,10 +92,11 @@ impl Connection {
         if let Some(message) = told["error"]["message"].as_str() {
             return Err(Error::unavailable(message.to_owned()));
         }
-        match ["status", "savepoint", "stopping"].map(|key| told[key].take()) {
+        match ["status", "savepoint", "stopping", "watermarks"].map(|key| told[key].take()) {
             [status @ Value::Object(_), ..] => Ok(Answer::Status(status)),
-            [_, saved @ Value::Object(_), _] => Ok(Answer::Savepoint(saved)),
-            [_, _, Value::Bool(true)] => Ok(Answer::Stopping),
+            [_, saved @ Value::Object(_), ..] => Ok(Answer::Savepoint(saved)),
+            [_, _, Value::Bool(true), _] => Ok(Answer::Stopping),
+            [.., watermarks @ Value::Array(_)] => Ok(Answer::Watermarks(watermarks)),
             _ => Err(unknown()),
         }
     }

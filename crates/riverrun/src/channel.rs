@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! {"version":1,"ask":"status"}                       {"version":1,"status":{..}}
+//! {"version":1,"ask":"watermarks"}                   {"version":1,"watermarks":{..}}
 //! {"version":1,"ask":"savepoint","to":"/a/folder"}   {"version":1,"savepoint":{..}}; also to a location in a store
 //! {"version":1,"ask":"stop","savepoint":true}        {"version":1,"stopping":true}, then the savepoint; the connection
 //!                                                    ends with the process
@@ -28,6 +29,8 @@ const PATH_BYTES_MAX: usize = 107;
 pub enum Ask {
     /// How it stands.
     Status,
+    /// How the partitions of its topics stand.
+    Watermarks,
     /// To copy its next checkpoint; into a folder named after it if none is given.
     Savepoint(Option<PathBuf>),
     /// To end, and to copy its last checkpoint if a place is given.
@@ -47,6 +50,7 @@ impl Ask {
         };
         let asked = match self {
             Ask::Status => json!({ "version": VERSION, "ask": "status" }),
+            Ask::Watermarks => json!({ "version": VERSION, "ask": "watermarks" }),
             Ask::Savepoint(folder) => json!({ "version": VERSION, "ask": "savepoint", "to": to(folder)? }),
             Ask::Stop(None) => json!({ "version": VERSION, "ask": "stop", "savepoint": false }),
             Ask::Stop(Some(folder)) => {
@@ -78,6 +82,7 @@ impl Ask {
         };
         match (asked["ask"].as_str(), asked["savepoint"].as_bool()) {
             (Some("status"), _) => Ok(Ask::Status),
+            (Some("watermarks"), _) => Ok(Ask::Watermarks),
             (Some("savepoint"), _) => Ok(Ask::Savepoint(to)),
             (Some("stop"), Some(true)) => Ok(Ask::Stop(Some(to))),
             (Some("stop"), Some(false)) => Ok(Ask::Stop(None)),
@@ -136,7 +141,8 @@ mod tests {
     #[test]
     fn what_is_asked_is_read_as_it_was_written() {
         let folder = Some(PathBuf::from("/a \"folder\""));
-        let asks = [Ask::Status, Ask::Savepoint(None), Ask::Savepoint(folder.clone()), Ask::Stop(None)];
+        let asks =
+            [Ask::Status, Ask::Watermarks, Ask::Savepoint(None), Ask::Savepoint(folder.clone()), Ask::Stop(None)];
         for ask in asks.into_iter().chain([
             Ask::Stop(Some(None)),
             Ask::Stop(Some(folder)),

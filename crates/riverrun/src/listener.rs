@@ -6,6 +6,7 @@ use crate::channel::{Ask, SOCKET, SocketPath, VERSION, savepoint_json};
 use crate::clock::{Stopwatch, rest};
 use crate::print;
 use crate::signals::Stop;
+use crate::watermark;
 use dataflow::{Checkpoint, CheckpointStore, Error, EventTime, ProcessingTime, Result};
 use engine::Control;
 use project::{HeldAnchors, SavedJob, SavepointRequests};
@@ -164,6 +165,10 @@ fn answer(stream: &UnixStream, job: &RunningJob) -> io::Result<bool> {
     };
     match asked {
         Ok(Ask::Status) => say(stream, "status", job.status()).map(|()| false),
+        Ok(Ask::Watermarks) => {
+            let watermarks = job.stats.iter().map(|stats| watermark::as_json(stats)).collect();
+            say(stream, "watermarks", Value::Array(watermarks)).map(|()| false)
+        }
         Ok(Ask::Savepoint(_)) if job.builds => {
             say_error(stream, &building("ask again once the job runs")).map(|()| false)
         }

@@ -39,6 +39,7 @@ mod table;
 mod table_args;
 mod table_text;
 mod test;
+mod watermark;
 mod why;
 mod width;
 
@@ -134,7 +135,14 @@ fn command(cli: &Cli) -> Outcome {
                 (.., true) => check::Form::Sql,
                 _ => check::Form::Text,
             };
-            check::explain(&open()?, name.as_deref(), form)
+            let (project, view) = (open()?, || sql::Target::View("watermark".to_owned()));
+            match (name.as_deref(), form) {
+                // A view of this name is explained as others are.
+                (Some("watermark"), check::Form::Text | check::Form::Json) if project.check(&view()).is_err() => {
+                    watermark::explain(&project, *json)
+                }
+                (name, form) => check::explain(&project, name, form),
+            }
         }
         Command::Publish(args) => publish::publish(&open()?, args),
         Command::Tail { name, limit, from_start, until_caught_up, json } => {

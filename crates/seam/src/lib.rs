@@ -25,6 +25,7 @@ mod reader;
 mod report;
 mod source;
 mod spec;
+mod standing;
 mod stats;
 mod stream_checkpoint;
 mod unreleased;
@@ -38,6 +39,7 @@ pub use open::{Options, Readers, Seam};
 pub use read_again::{archived_to, has_read_again, read_again, rows_there};
 pub use source::{Lead, Live, StreamInput};
 pub use spec::StreamSpec;
+pub use standing::{PartitionStanding, PartitionState};
 pub use stats::{Counts, StreamStats};
 pub use stream_checkpoint::{
     ReadSoFar, UnreadHistory, has_come_to_ends, has_read_history, has_read_nothing, read_so_far,

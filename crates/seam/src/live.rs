@@ -26,6 +26,9 @@ const TIMELESS_MAX: (usize, usize) = (256 << 10, 64 << 20);
 /// How long after it joined a partition that has shown no time asks again for a checkpoint.
 const TIMELESS_PAUSE: Span = Span::seconds(10);
 
+/// How often it says how its partitions stand while rows come.
+const SHOW_EVERY: Span = Span::millis(100);
+
 /// How many messages of an absent partition are looked at in one poll.
 const TIMELESS_LOOKS: usize = 1024;
 
@@ -42,6 +45,8 @@ pub(crate) struct LiveReader {
     removed: Fates,
     // Whether the last poll may have left messages that the next one can read.
     more: bool,
+    // When it said last how the partitions stand.
+    shown_at: Option<ProcessingTime>,
 }
 
 /// What holds the rows of a poll back.
@@ -68,6 +73,7 @@ impl LiveReader {
             aside: Vec::new(),
             removed: Fates::default(),
             more: false,
+            shown_at: None,
         }
     }
 
@@ -263,6 +269,17 @@ impl LiveReader {
             until = until.into_iter().chain(partition.ask_at(due)).min();
         }
         Ok(until)
+    }
+
+    /// Says how the partitions stand: now and then while rows come, and always where nothing may come for a while.
+    pub fn show(&mut self, rests: bool, now: ProcessingTime) {
+        let is_recent = |shown: ProcessingTime| shown <= now && shown.plus(SHOW_EVERY) > now;
+        if !rests && self.shown_at.is_some_and(is_recent) {
+            return;
+        }
+        self.shown_at = Some(now);
+        let topic = self.live.topic.name();
+        self.stats.stand(self.partitions.iter().map(|partition| partition.standing(&self.spec, topic)));
     }
 
     /// What became of rows that do not go on, since the last call.

@@ -2,6 +2,7 @@
 
 use crate::clock::{PartitionClock, Placed};
 use crate::position::{ClockPosition, LastMessage, PartitionPosition};
+use crate::standing::{PartitionStanding, PartitionState};
 use crate::unreleased::OutRows;
 use crate::{StreamSpec, frontier};
 use dataflow::{EventTime, Message, PartitionLog, Position, ProcessingTime, Result, Span, Topic, TopicId};
@@ -112,6 +113,31 @@ impl Partition {
             end: self.end,
             start: self.start,
             out,
+        }
+    }
+
+    /// How it stands, for people.
+    pub fn standing(&self, spec: &StreamSpec, topic: &str) -> PartitionStanding {
+        let is_moved_on = self.clock.watermark().is_some_and(|by_rows| self.level > by_rows);
+        let state = match self.presence {
+            _ if self.at_end() => PartitionState::Ended,
+            Presence::Absent | Presence::Leaves => PartitionState::Absent,
+            Presence::Asks | Presence::Below | Presence::Joins => PartitionState::Joins,
+            Presence::Present if !self.caught_up => PartitionState::Active,
+            Presence::Present if is_moved_on => PartitionState::Quiet,
+            Presence::Present => PartitionState::Silent,
+        };
+        PartitionStanding {
+            partition: self.index,
+            topic: topic.to_owned(),
+            position: self.position,
+            arrival: self.clock.arrival(),
+            clock: self.clock.clock(),
+            watermark: self.level,
+            counts: self.counts(),
+            state,
+            quiet: spec.quiet,
+            delay: spec.delay,
         }
     }
 

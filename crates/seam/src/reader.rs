@@ -153,9 +153,10 @@ impl Reader for StreamReader {
         let watermark = self.watermark();
         self.source.stats.set_watermark(self.index, watermark);
         let report = self.report(now);
-        let until = until.into_iter().chain(self.reporter.until()).min();
         // After rows that leave at other ports more may be ready, of which nobody is told again.
-        let state = self.state(batch.is_some() || !aside.is_empty(), until);
+        let gave = batch.is_some() || !aside.is_empty();
+        let state = self.state(gave, until.into_iter().chain(self.reporter.until()).min());
+        self.live.iter_mut().for_each(|live| live.show(state != ReaderState::Ready, now));
         Ok(Polled { batch, aside, watermark, report, state })
     }
 

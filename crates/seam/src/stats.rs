@@ -1,8 +1,10 @@
 //! What became of a stream's rows, readable while the job runs.
 
+use crate::standing::PartitionStanding;
 use dataflow::{EventTime, Fate, Fates};
-use std::sync::OnceLock;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 /// The counters of one stream; its reader writes them, anyone reads them at any time.
 #[derive(Debug)]
@@ -30,6 +32,7 @@ pub struct StreamStats {
     // How many readers have rows of history still to be given out, once the first has begun.
     history_readers: AtomicU64,
     history_begun: AtomicBool,
+    standings: Mutex<BTreeMap<u32, PartitionStanding>>,
 }
 
 /// What the counters of a stream showed.
@@ -85,6 +88,7 @@ impl StreamStats {
             watermarks: (0..readers).map(|_| AtomicI64::new(i64::MAX)).collect(),
             history_readers: zero(),
             history_begun: AtomicBool::new(false),
+            standings: Mutex::default(),
         }
     }
 
@@ -118,6 +122,17 @@ impl StreamStats {
                 false => self.history_total > 0,
             },
         }
+    }
+
+    /// How the partitions of its topic stand, in their sequence; those that a reader has looked at.
+    pub fn standings(&self) -> Vec<PartitionStanding> {
+        self.standings.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    /// A reader says how its partitions stand.
+    pub(crate) fn stand(&self, standings: impl Iterator<Item = PartitionStanding>) {
+        let mut all = self.standings.lock().unwrap_or_else(PoisonError::into_inner);
+        all.extend(standings.map(|standing| (standing.partition, standing)));
     }
 
     /// Counts rows that a reader has removed.
