@@ -1,11 +1,7 @@
 //! Schemas of Protobuf as messages are read by them: fields by their numbers, and what stands for those that are absent.
 
-use super::{native, parsing_info};
-use dataflow::{Error, Result};
+use dataflow::Error;
 use std::collections::BTreeMap;
-
-/// The longest schema that is read.
-pub(super) const SCHEMA_BYTES_MAX: usize = 4 << 20;
 
 /// A schema that messages were written with.
 ///
@@ -15,30 +11,6 @@ pub struct ProtobufSchema {
     pub(super) messages: Vec<MessageType>,
     pub(super) enums: Vec<BTreeMap<i32, String>>,
     pub(super) root: usize,
-}
-
-impl ProtobufSchema {
-    /// Reads a schema with its descriptors, as the clients of Pulsar register it for `PROTOBUF_NATIVE`; an error of kind
-    /// `Invalid` says what in it is not known.
-    pub fn parse_native(text: &[u8]) -> Result<ProtobufSchema> {
-        check_length(text.len())?;
-        native::parse(text)
-    }
-
-    /// Reads a schema as the Java client registers it for `PROTOBUF`: a record of Avro, which has the defaults, and beside it
-    /// the list of its fields with their numbers. An error of kind `Invalid` says what in it is not known, or that a field
-    /// is a message, of which such a schema does not tell the numbers.
-    pub fn parse_listed(text: &[u8], parsing_info: &str) -> Result<ProtobufSchema> {
-        check_length(text.len().saturating_add(parsing_info.len()))?;
-        parsing_info::parse(text, parsing_info)
-    }
-}
-
-fn check_length(bytes: usize) -> Result<()> {
-    match bytes {
-        0..=SCHEMA_BYTES_MAX => Ok(()),
-        _ => Err(wrong(&format!("it has {bytes} bytes, expected at most {SCHEMA_BYTES_MAX}"))),
-    }
 }
 
 pub(super) fn wrong(what: &str) -> Error {
