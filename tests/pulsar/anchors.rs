@@ -131,6 +131,16 @@ fn what_a_job_and_the_archive_have_not_read_is_kept_for_them_until_they_are_forg
     let stopped = running.ended(RUN).expect("a run that is stopped ends");
     assert_eq!(stopped.code, Some(0), "{}", stopped.told);
     assert_eq!(place.anchors("copy"), json!([]));
+    let mut archive = place.folder.start(&["run", "archive"], "pulsar");
+    let begun = now();
+    while !place.folder.printed(&["jobs"], "pulsar").contains("archive: running, ") {
+        assert!(now() < begun + RUN, "the archive does not run: {}", archive.told());
+        pause(SECOND / 10);
+    }
+    let told = place.folder.refused(&["stop", "archive", "--forget"], "pulsar");
+    assert!(told.contains("ARCHIVE runs"), "{told}");
+    archive.interrupt();
+    archive.ended(RUN).expect("an archive that is interrupted ends");
     place.folder.to_end(&["stop", "archive", "--forget"], "pulsar");
     assert_eq!(place.anchors("archive"), json!([]));
     for subscription in [COPY, ARCHIVE] {
@@ -176,6 +186,30 @@ fn an_archive_whose_anchors_have_other_names_misses_nothing() {
 }
 
 #[test]
+fn a_savepoint_that_is_not_gone_on_from_moves_no_anchor() {
+    let Some(place) = Place::start() else { return };
+    place.publish(0..100);
+    let mut running = place.folder.start(&["run", "copy"], "pulsar");
+    running.ready();
+    let savepoint = place.folder.path().join("savepoint");
+    place.folder.to_end(&["stop", "copy", "--to", savepoint.to_str().unwrap()], "pulsar");
+    running.ended(RUN).expect("a run that is stopped ends");
+    for part in 1..3 {
+        place.publish(part * 100..(part + 1) * 100);
+        place.copy();
+    }
+    let before = place.anchors("copy");
+    // The topic of the output becomes one that takes no JSON.
+    let schema = "schemas/public/default/copies/schema";
+    place.broker.admin("DELETE", schema);
+    let avro = r#"{"type":"AVRO","schema":"{\"type\":\"record\",\"name\":\"R\",\"fields\":[]}","properties":{}}"#;
+    place.broker.admin_with("POST", schema, avro);
+    let told = place.folder.refused(&["resume", "copy", "--from", savepoint.to_str().unwrap()], "pulsar");
+    assert!(told.contains("its messages are Avro"), "{told}");
+    assert_eq!(place.anchors("copy"), before);
+}
+
+#[test]
 fn an_anchor_that_somebody_skipped_or_deleted_ends_a_job_by_name() {
     let Some(place) = Place::start() else { return };
     place.publish(0..100);
@@ -186,6 +220,7 @@ fn an_anchor_that_somebody_skipped_or_deleted_ends_a_job_by_name() {
     let told = place.folder.refused(&["run", "copy", "--until-caught-up"], "pulsar");
     let is_named = told.contains(&format!("the subscription \"{COPY}\" stands at")) && told.contains("is still needed");
     assert!(is_named && told.contains("riverrun stop --forget"), "{told}");
+    assert!(!told.contains("put the file"), "no file is named: {told}");
     assert_eq!(place.copies().len(), 100, "nothing after it was written");
     place.folder.to_end(&["stop", "copy", "--forget"], "pulsar");
     place.copy();

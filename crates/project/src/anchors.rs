@@ -7,7 +7,7 @@ use crate::open::Project;
 use crate::topic_place::{AnchorNames, TopicPlace};
 use crate::topics::Topics;
 use connector_pulsar::{AnchorAnswer, AnchorFacts, AnchorPlace, AnchorsBegin, HeldAnchors, PulsarTopic};
-use dataflow::{Error, Result, Topic};
+use dataflow::{Error, Result, Span, Topic};
 use seam::StreamInput;
 use serde::{Deserialize, Serialize};
 use std::io::Write;
@@ -20,8 +20,8 @@ const FOLDER: &str = "anchors";
 const VERSION: u32 = 1;
 /// How long a cluster has to say how an anchor stands.
 const LOOK_WITHIN: Duration = Duration::from_secs(5);
-/// How long whoever held an anchor may take to leave it, in steps.
-const LEAVES: (u32, Duration) = (100, Duration::from_millis(100));
+/// How long whoever held an anchor may take to leave it, and how often it is looked at.
+const LEAVES: (Span, Duration) = (Span::seconds(10), Duration::from_millis(100));
 
 /// Who has anchors.
 #[derive(Clone, Copy, Debug)]
@@ -158,7 +158,17 @@ impl Project {
         Ok(wanted)
     }
 
-    /// The same for one stream; none where topics are kept by themselves, and for who runs the project under names of
+    /// Puts anchors back to the beginning, as far as that is still there, where the job goes on from an older place than they
+    /// stand at; nothing else may be refused after that.
+    pub(crate) fn put_anchors_back(&self, held: &[HeldAnchors], begin: AnchorsBegin) -> Result<()> {
+        let (AnchorsBegin::Earlier, Topics::Pulsar(topics)) = (begin, self.topics()?) else { return Ok(()) };
+        held.iter().try_for_each(|held| match topics.topic(&held.topic)? {
+            Some(topic) => topic.held_by(&held.subscription, &[], AnchorsBegin::Earlier).map(drop),
+            None => Ok(()),
+        })
+    }
+
+    /// Has the cluster keep what is not read of the topic of a stream; none where topics are kept by themselves, and for who runs the project under names of
     /// their own.
     pub(crate) fn hold_topic(
         &self,
@@ -203,10 +213,9 @@ impl Project {
         let mut count = 0;
         while let Some(made) = record.anchors.last().cloned() {
             let mut held = forget(topics, &made)?;
-            for _ in 0..LEAVES.0 {
-                if held.is_none() {
-                    break;
-                }
+            // Each look may take as long as the cluster is away.
+            let until = self.clock.now().plus(LEAVES.0);
+            while held.is_some() && self.clock.now() < until {
                 // The connections of a process that has just ended may still be known.
                 std::thread::park_timeout(LEAVES.1);
                 held = forget(topics, &made)?;

@@ -81,6 +81,15 @@ impl GoingOn {
         }
     }
 
+    /// The same while the job may still be refused: what stands stays, since a savepoint that is not gone on from needs
+    /// nothing.
+    pub fn anchors_begin_at_first(&self) -> AnchorsBegin {
+        match self.anchors_begin() {
+            AnchorsBegin::Earlier => AnchorsBegin::WhereTheyStand,
+            begin => begin,
+        }
+    }
+
     /// What people should know of the checkpoints while the job runs; given once.
     pub fn take_warnings(&mut self) -> Option<Receiver<String>> {
         self.warnings.1.take()

@@ -250,7 +250,9 @@ impl Project {
     ) -> Result<Wired, Failure> {
         // Before anything of topics or histories is read.
         let anchors = match &going_on {
-            Some(going_on) => self.hold_topics(options.job.as_deref(), &mut inputs, going_on.anchors_begin())?,
+            Some(going_on) => {
+                self.hold_topics(options.job.as_deref(), &mut inputs, going_on.anchors_begin_at_first())?
+            }
             None => Vec::new(),
         };
         let last = going_on.as_ref().and_then(|going_on| going_on.last.clone());
@@ -302,6 +304,7 @@ impl Project {
         if going_on.is_some() {
             self.hold_histories(checked, &facts)?;
         }
+        going_on.iter().try_for_each(|going_on| self.put_anchors_back(&anchors, going_on.anchors_begin()))?;
         let begun = going_on.as_mut().map(|going_on| going_on.begin(facts, seam.state().clone())).transpose()?;
         let last = going_on.as_ref().and_then(|going_on| going_on.last.clone());
         let Outputs { sinks, tallies, collected, claims } = outputs;

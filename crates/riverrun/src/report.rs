@@ -68,6 +68,9 @@ fn in_color(diagnostic: &Diagnostic) -> String {
     told
 }
 
+/// What errors name that are about a topic in Pulsar.
+const OF_PULSAR: &str = "topic \"persistent://";
+
 /// What the kind of an error asks of a person, where the message does not say it already.
 fn advice(error: &Error, has_begun: bool) -> Option<&'static str> {
     match error.kind() {
@@ -78,6 +81,10 @@ fn advice(error: &Error, has_begun: bool) -> Option<&'static str> {
         ),
         ErrorKind::Unavailable | ErrorKind::Refused => {
             Some("nothing was lost; run the command again when what is named above works again")
+        }
+        // What is wrong is in a cluster, and the message says what to do there.
+        ErrorKind::Corrupt if error.chain().contains(OF_PULSAR) => {
+            Some(if has_begun { "what was committed is whole" } else { "nothing was changed" })
         }
         ErrorKind::Corrupt if has_begun => Some(
             "what was committed is whole; put the file named above back from a copy, and run the command again: it goes on \

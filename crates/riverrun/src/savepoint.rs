@@ -39,6 +39,12 @@ pub fn savepoint(project: &Project, args: &SavepointArgs) -> Outcome {
 /// Ends a running job, by default with a savepoint.
 pub fn stop(project: &Project, args: &StopArgs) -> Outcome {
     if args.forget && args.job.as_deref() == Some("archive") {
+        if let Some(writer) = project.archive_on_disk()?.and_then(|archive| archive.writer) {
+            return Err(Error::invalid(format!(
+                "ARCHIVE runs ({writer}), and keeps what it has not copied: stop it first, with Ctrl-C where it runs"
+            ))
+            .into());
+        }
         return anchors::forget(project, AnchorsOf::Archive, args.json);
     }
     let job = asked(project, args.job.as_deref())?;
