@@ -60,13 +60,31 @@ impl PartitionTimes {
         PartitionTimes { delay, times, arrivals: stamps.iter().map(|stamp| stamp.arrival).collect(), clocks }
     }
 
+    /// The first message that shows that nothing at or before a time can come any more, by its place in the log.
+    pub fn passed_by_message(&self, time: i64) -> Option<usize> {
+        let first = self.first_beyond(time);
+        (first < self.clocks.len()).then_some(first)
+    }
+
+    /// The moment from which on silence shows the same, if the message that does had not come; `None` where there is no
+    /// message before that one.
+    pub fn passed_by_silence(&self, time: i64) -> Option<i64> {
+        let before = self.first_beyond(time).checked_sub(1)?;
+        Some(self.clocks[before].reaches(self.needed(time)))
+    }
+
+    fn needed(&self, time: i64) -> i64 {
+        time + self.delay + 1
+    }
+
+    fn first_beyond(&self, time: i64) -> usize {
+        self.clocks.partition_point(|clock| clock.at < self.needed(time))
+    }
+
     /// The moment from which on nothing at or before a time can come; `None` where there is no message.
     fn passes(&self, time: i64) -> Option<i64> {
-        let needed = time + self.delay + 1;
-        let first = self.clocks.partition_point(|clock| clock.at < needed);
-        let by_message = self.clocks.get(first).map(|clock| clock.arrival);
-        let by_silence = first.checked_sub(1).map(|before| self.clocks[before].reaches(needed));
-        by_message.into_iter().chain(by_silence).min()
+        let by_message = self.passed_by_message(time).map(|message| self.arrivals[message]);
+        by_message.into_iter().chain(self.passed_by_silence(time)).min()
     }
 }
 

@@ -10,6 +10,7 @@ use crate::live::{self, Live};
 use crate::measure::{Samples, measure};
 use crate::models::{self, Models};
 use crate::plan::{self, Plan};
+use crate::pulsar::{self, Pulsar};
 use crate::python::{self, DUCKDB, Python};
 use crate::scored::{self, Scored};
 use crate::state::{self, State};
@@ -60,7 +61,10 @@ pub enum Target {
     /// W1 with checkpoints and without, and a job with 1 GiB of state that is killed
     #[value(name = "lasting")]
     Lasting,
-    /// All of them
+    /// Decisions on a real broker of Pulsar and a backlog, beside the official Java client; needs a JDK and Maven
+    #[value(name = "pulsar")]
+    Pulsar,
+    /// All of them but pulsar
     #[value(name = "all")]
     All,
 }
@@ -74,6 +78,7 @@ pub struct Options {
     pub riverrun: Option<PathBuf>,
     /// How long the live workload may take.
     pub seconds: u32,
+    pub pulsar: pulsar::Arguments,
 }
 
 /// Whether two outputs hold the same rows.
@@ -122,6 +127,7 @@ pub struct Findings {
     pub plan: Option<Plan>,
     pub state: Option<State>,
     pub lasting: Option<Lasting>,
+    pub pulsar: Option<Pulsar>,
 }
 
 impl Findings {
@@ -137,6 +143,7 @@ impl Findings {
             && self.plan.as_ref().is_none_or(Plan::agree)
             && self.state.as_ref().is_none_or(State::agree)
             && self.lasting.as_ref().is_none_or(Lasting::agree)
+            && self.pulsar.as_ref().is_none_or(Pulsar::agree)
     }
 
     /// The case of a workload whose recipe fits.
@@ -198,6 +205,9 @@ pub fn run(target: Target, options: &Options) -> Result<Findings> {
     if let Some(riverrun) = options.riverrun.as_ref().filter(|_| wanted(Target::Lasting)) {
         let recipe = ordered(recipe.events * GROWTH);
         findings.lasting = Some(lasting::run(&options.cache, riverrun, &recipe, options.rounds)?);
+    }
+    if let Some(riverrun) = options.riverrun.as_ref().filter(|_| target == Target::Pulsar) {
+        findings.pulsar = Some(pulsar::run(&options.cache, riverrun, &options.pulsar, recipe.seed)?);
     }
     Ok(findings)
 }

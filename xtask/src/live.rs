@@ -7,7 +7,7 @@ mod idle;
 mod messages;
 mod report;
 
-pub use case::{Measured, Rate, Rule};
+pub use case::{Measured, Rate, Rule, rank};
 pub use floor::floor;
 pub use idle::Idle;
 pub use messages::publish;

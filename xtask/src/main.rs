@@ -15,6 +15,7 @@ mod live;
 mod measure;
 mod models;
 mod plan;
+mod pulsar;
 mod python;
 mod random;
 mod report;
@@ -62,6 +63,8 @@ Exit code 1: two outputs differ, a run failed, or a bar is not met.")]
         /// How long the live workload may take, about
         #[arg(long, default_value_t = 150)]
         seconds: u32,
+        #[command(flatten)]
+        pulsar: pulsar::Arguments,
         /// Print JSON
         #[arg(long)]
         json: bool,
@@ -127,6 +130,9 @@ Exit code 1: something was found.")]
     /// Answer every message of a topic in a bare loop, until it is killed
     #[command(hide = true)]
     LiveFloor { topics: PathBuf },
+    /// Read so many messages of a topic of Pulsar from its beginning
+    #[command(hide = true)]
+    PulsarRead { service: String, namespace: String, messages: u64 },
     /// Find the files of a day of a table, or all of them, and print how long that took
     #[command(hide = true)]
     PlanTable { warehouse: PathBuf, day: Option<i64> },
@@ -184,13 +190,14 @@ const FAILS: &str = "a rule does not hold, see above";
 /// Does the command; what it found that must not be.
 fn run(cli: Cli) -> Result<Option<&'static str>> {
     match cli.command {
-        Command::Bench { target, data, rounds, riverrun, seconds, json } => {
+        Command::Bench { target, data, rounds, riverrun, seconds, pulsar, json } => {
             let options = Options {
                 cache: data.folder(),
                 recipe: data.recipe(),
                 rounds: rounds as usize,
                 riverrun: bench::binary(riverrun),
                 seconds,
+                pulsar,
             };
             let findings = bench::run(target, &options)?;
             if json {
@@ -212,6 +219,7 @@ fn run(cli: Cli) -> Result<Option<&'static str>> {
             println!("{}", live::publish(&topics, live::Rate::from_number(rate), micros)?);
         }
         Command::LiveFloor { topics } => live::floor(&topics)?,
+        Command::PulsarRead { service, namespace, messages } => pulsar::read(&service, &namespace, messages)?,
         Command::PlanTable { warehouse, day } => plan::plan_table(&warehouse, day)?,
         Command::Spin { threads } => decode::spin(threads),
         Command::Stall { seconds } => return stall::run(seconds).map(|same| (!same).then_some(DIFFER)),

@@ -51,6 +51,9 @@ impl Python {
                 "" => (*name).to_owned(),
                 version => format!("{name}=={version}"),
             };
+            if packages.is_empty() {
+                return Ok(python);
+            }
             let install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
             succeed(Command::new(&python.interpreter).args(install).args(packages.iter().map(pinned)))?;
         }

@@ -9,6 +9,7 @@ use crate::live;
 use crate::measure::Samples;
 use crate::models::{Models, Rates};
 use crate::plan::Plan;
+use crate::pulsar;
 use crate::scored::Scored;
 use crate::state::State;
 use serde_json::{Value, json};
@@ -77,6 +78,7 @@ pub fn text(findings: &Findings) -> String {
     lines.extend(findings.plan.as_ref().map(Plan::text));
     lines.extend(findings.state.as_ref().map(State::text));
     lines.extend(findings.lasting.as_ref().map(Lasting::text));
+    lines.extend(findings.pulsar.as_ref().map(pulsar::text));
     lines.push(String::new());
     lines.extend(bars(findings).iter().map(Bar::text));
     lines.join("\n").trim_end().to_owned()
@@ -146,7 +148,7 @@ fn floor_share(case: &Case) -> Option<f64> {
 
 /// Whether every figure stays at or under its bar.
 pub fn bars_are_met(findings: &Findings) -> bool {
-    bars(findings).iter().all(Bar::met)
+    bars(findings).iter().all(Bar::met) && findings.pulsar.as_ref().is_none_or(pulsar::bars_are_met)
 }
 
 /// A workload's CPU against its floor's. An as-of join is little but reading and writing, where DuckDB is no slower than
@@ -258,6 +260,7 @@ pub fn json(findings: &Findings) -> Value {
         "plan": findings.plan.as_ref().map(Plan::json),
         "state": findings.state.as_ref().map(State::json),
         "lasting": findings.lasting.as_ref().map(Lasting::json),
+        "pulsar": findings.pulsar.as_ref().map(pulsar::json),
         "bars": bars(findings).iter().map(bar).collect::<Vec<_>>(),
         "agree": findings.agree(),
     })
