@@ -264,7 +264,6 @@ impl ReaderMachine {
             }
             (Phase::FindingEnd(asked), Command::GetLastMessageIdResponse(answer)) if asked == request => {
                 self.watch.check(None, &answer)?;
-                self.watch.opened(last_message(&answer).is_none());
                 let wants_facts = !self.knows_chunks && self.intake.received().is_some();
                 if wants_facts
                     && let Some(conversation) = self.link.conversation()

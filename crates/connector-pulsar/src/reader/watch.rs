@@ -48,14 +48,12 @@ pub struct Watch {
     proof: Proof,
     facts_request: Option<RequestId>,
     facts: AnchorFacts,
-    /// Whether nothing was there when the partition was opened last, and the anchor had not moved before.
-    was_empty: bool,
 }
 
 impl Watch {
     pub fn new(anchor: Option<Anchor>, needed: Option<EntryId>) -> Self {
         let (proof, facts_request, facts) = (Proof::Given, None, AnchorFacts::default());
-        Watch { anchor, needed, released: None, proof, facts_request, facts, was_empty: false }
+        Watch { anchor, needed, released: None, proof, facts_request, facts }
     }
 
     /// The name of the subscription as messages show it.
@@ -162,17 +160,6 @@ impl Watch {
     pub fn moved_from(&self) -> Option<(AnchorPlace, AnchorPlace)> {
         let begun_at = self.anchor.as_ref()?.begun_at?;
         self.facts.stands_at.filter(|stands_at| *stands_at > begun_at).map(|stands_at| (begun_at, stands_at))
-    }
-
-    /// The partition was opened, with nothing in it or with something. Where nothing was there while this reader held the
-    /// anchor, and nothing is there again, the broker has moved it over ledgers that were empty: it is as good as made where
-    /// it stands.
-    pub fn opened(&mut self, is_empty: bool) {
-        let stands_at = self.facts.stands_at.filter(|_| is_empty && self.was_empty);
-        if let (Some(anchor), Some(stands_at)) = (&mut self.anchor, stands_at) {
-            anchor.begun_at = anchor.begun_at.map(|begun_at| begun_at.max(stands_at));
-        }
-        self.was_empty = is_empty && self.moved_from().is_none();
     }
 
     /// Takes how much lies after the anchor; true if that was asked.

@@ -339,32 +339,6 @@ fn an_anchor_that_the_broker_moves_over_empty_ledgers_loses_nothing() {
 }
 
 #[test]
-fn an_anchor_that_is_held_on_an_empty_topic_that_had_messages_may_move() {
-    let broker = broker();
-    run(async {
-        let topic = forgetful(&broker, "emptied");
-        publish_singly(&broker, &topic, 0..5).await;
-        let gone = oldest_ledger(&broker, &topic);
-        end_ledger(&broker, &topic);
-        reader(&broker, &topic, Start::Oldest).end().await.expect("the topic is loaded again");
-        trim(&broker, &topic, gone).await;
-        let begun_at = leave_anchor(&broker, &topic).await;
-        let mut holder = unread(&broker, &topic, begun_at);
-        for _ in 0..3 {
-            assert_eq!(holder.end().await.expect("it goes on").last, None);
-            end_ledger(&broker, &topic);
-        }
-        assert_eq!(holder.end().await.expect("it goes on").last, None);
-        assert!(holder.connections() > 1, "it was loaded anew");
-        let stands_at =
-            holder.anchor_facts().and_then(|facts| facts.stands_at).expect("the broker says where it stands");
-        assert!(stands_at > begun_at, "the broker has moved it from {begun_at}");
-        publish_singly(&broker, &topic, 5..8).await;
-        assert_eq!(texts(&take(&mut holder, 3).await), expected(5..8));
-    });
-}
-
-#[test]
 fn an_anchor_moves_on_however_much_was_read_since() {
     let broker = broker();
     run(async {
