@@ -1,5 +1,6 @@
 //! Rows of a stored log that has other columns than the one that takes them up.
 
+use super::cells::LogColumns;
 use super::{Column, Sweep, frozen};
 use crate::restored_rows::RestoredRows;
 use dataflow::{Error, KeyGroups, Result, Span};
@@ -18,6 +19,15 @@ pub(crate) struct LogMap {
     pub(crate) stored_flags: usize,
 }
 
+/// What stands for values of which only is stored that they are there; no frame that needs them reaches these rows.
+fn unknown(column: &mut Column, there: &[u8]) -> Result<Vec<u64>> {
+    if !column.values.is_interned() {
+        return Ok(vec![0; there.len()]);
+    }
+    // Each row that says that a value is there lets go of one when it leaves.
+    there.iter().map(|&there| if there == 0 { Ok(0) } else { column.values.intern(&[]) }).collect()
+}
+
 impl Sweep {
     /// The columns of values of the log, each with its input column, whether values are interned, and its flag; and the
     /// columns of flags, each with the argument and the filter of which it tells.
@@ -26,6 +36,20 @@ impl Sweep {
     ) -> (impl Iterator<Item = (usize, bool, usize)>, impl Iterator<Item = (Option<usize>, Option<usize>)>) {
         let columns = self.columns.iter().map(|column| (column.input, column.values.is_interned(), column.there));
         (columns, self.flags.iter().map(|flag| (flag.argument, flag.filter)))
+    }
+
+    /// How far before a row that asks each column of values, and each of flags, is needed.
+    pub(crate) fn column_reaches(&self) -> (Vec<Span>, Vec<Span>) {
+        let (mut values, mut flags) = (vec![Span(0); self.columns.len()], vec![Span(0); self.flags.len()]);
+        for accumulator in &self.accumulators {
+            let limit = self.bounds[self.frames[accumulator.frame].leave].limit;
+            let reaches = Span(limit.saturating_add(1).saturating_neg());
+            let LogColumns { value, flag } = accumulator.columns;
+            let of_value = value.map(|column| self.columns[column].there);
+            value.iter().for_each(|&column| values[column] = values[column].max(reaches));
+            flag.iter().chain(&of_value).for_each(|&column| flags[column] = flags[column].max(reaches));
+        }
+        (values, flags)
     }
 
     /// How many columns the log has.
@@ -73,7 +97,7 @@ impl Sweep {
                     let there = page.flags[map.stored[at].1];
                     frozen::take_values(&mut column.values, &page.values[at], there, &rows)?
                 }
-                None => vec![0; rows.len()],
+                None => unknown(column, &taken.flags[column.there])?,
             });
         }
         into.add(&taken)
@@ -107,6 +131,13 @@ impl Sweep {
                 }
                 None if *is_interned => drop(blob.sized()?),
                 None => drop(blob.u64()?),
+            }
+        }
+        let columns = self.columns.iter_mut().zip(&mut rows.values).zip(&map.values);
+        for ((column, bits), _) in columns.filter(|(_, stored)| stored.is_none()) {
+            let there = rows.flags[column.there].last().copied();
+            if let Some(last) = bits.last_mut() {
+                *last = unknown(column, &[there.unwrap_or(0)])?[0];
             }
         }
         Ok(())

@@ -177,11 +177,17 @@ impl Joined<'_> {
         let both_since = had_since.max(built_since);
         let (had_map, built_map) =
             (self.join.kept.log_map(&self.join.layout), self.join.added.log_map(&self.join.layout));
+        let kept = &self.join.kept;
+        let values_since: Vec<i64> =
+            had_map.values.iter().map(since_of(self, &kept.values, |value| value.reaches)).collect();
+        let flags_since: Vec<i64> =
+            had_map.flags.iter().map(since_of(self, &kept.flags, |flag| flag.reaches)).collect();
         while had.start() < had.end() || built.start() < built.end() {
             let until = next_bound(had)?.min(next_bound(built)?);
             let (had, built) = (self.rows_until(had, until, had_since)?, self.rows_until(built, until, built_since)?);
             let (layout, shape) = (&self.join.layout, self.computed.sweep.shape());
-            let rows = Rows { had, had_map: &had_map, built: &built, built_map: &built_map, layout, shape };
+            let since = Since { values: &values_since, flags: &flags_since };
+            let rows = Rows { had, since, built: &built, built_map: &built_map, layout, shape };
             let Some((joined, twice)) = rows.joined(both_since) else { return Ok(Joining::OtherRows) };
             self.computed.sweep.release_rows(&twice)?;
             self.computed.sweep.append_taken(&joined)?;
@@ -217,6 +223,15 @@ impl Joined<'_> {
     }
 }
 
+/// Since when a stored column says something, given its place and how far back it was used.
+fn since_of<'a, C>(
+    joined: &'a Joined,
+    columns: &'a [C],
+    reaches: impl Fn(&C) -> Span + 'a,
+) -> impl Fn(&Option<usize>) -> i64 + 'a {
+    move |stored| joined.since(stored.and_then(|at| columns.get(at)).map(&reaches))
+}
+
 /// The rows of one log, in order of time.
 fn sorted(mut rows: RestoredRows, shape: Shape, memory: &Arc<StateMemory>) -> Result<Log> {
     let mut log = Log::new(shape);
@@ -234,10 +249,17 @@ fn next_bound(log: &mut Log) -> Result<i64> {
     Ok(time)
 }
 
+/// Since when the rows that were kept say something in each column of the log: since the frames of the functions that used
+/// it there, and never where it was not there.
+struct Since<'a> {
+    values: &'a [i64],
+    flags: &'a [i64],
+}
+
 /// Rows of both logs up to a time.
 struct Rows<'a> {
     had: Page,
-    had_map: &'a LogMap,
+    since: Since<'a>,
     built: &'a Page,
     built_map: &'a LogMap,
     layout: &'a Layout,
@@ -284,23 +306,30 @@ impl Rows<'_> {
 
     /// Gives a row the columns that it lacks; those that both have are the same.
     fn complete(&mut self, row: usize, same: usize, twice: &mut Page) -> Option<()> {
-        twice.times.push(self.had.times[row]);
+        let time = self.had.times[row];
+        twice.times.push(time);
         twice.keys.push(self.had.keys[row]);
         twice.flags.iter_mut().for_each(|flags| flags.push(0));
-        for (at, flags) in self.had.flags.iter_mut().enumerate() {
-            match (self.had_map.flags[at], self.built_map.flags[at]) {
-                (Some(_), Some(_)) if flags[row] != self.built.flags[at][same] => return None,
-                (None, Some(_)) => flags[row] = self.built.flags[at][same],
-                _ => {}
-            }
-        }
         for (at, values) in self.had.values.iter_mut().enumerate() {
             let (value, there) = (self.built.values[at][same], self.layout.values[at].there);
-            twice.values[at].push(value);
-            match (self.had_map.values[at], self.built_map.values[at]) {
-                (Some(_), Some(_)) if values[row] != value => return None,
-                (Some(_), Some(_)) => set_last(&mut twice.flags[there], self.had.flags[there][row]),
-                (None, Some(_)) => values[row] = value,
+            // Where a flag says that a value is there, what stands for one that is not known is referred to, too.
+            let (had_there, built_there) = (self.had.flags[there][row], self.built.flags[there][same]);
+            let (is_kept, is_built) = (time >= self.since.values[at], self.built_map.values[at].is_some());
+            if is_kept && is_built && values[row] != value {
+                return None;
+            }
+            let (gone, was_there) = match !is_kept && (is_built || had_there == 0) {
+                true => (std::mem::replace(&mut values[row], value), had_there),
+                false => (value, built_there),
+            };
+            twice.values[at].push(gone);
+            set_last(&mut twice.flags[there], was_there);
+        }
+        for (at, flags) in self.had.flags.iter_mut().enumerate() {
+            let flag = self.built.flags[at][same];
+            match (time >= self.since.flags[at], self.built_map.flags[at]) {
+                (true, Some(_)) if flags[row] != flag => return None,
+                (false, Some(_)) => flags[row] = flag,
                 _ => {}
             }
         }

@@ -22,7 +22,15 @@ pub struct Layout {
 }
 
 /// What the argument and the filter hold, where there are some.
-pub(super) type FlagColumn = (Option<u128>, Option<u128>);
+pub(super) type FlagHolds = (Option<u128>, Option<u128>);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct FlagColumn {
+    pub holds: FlagHolds,
+    /// How far back functions look that use it. Rows before that may be of a time when there was no such function, and say
+    /// nothing then.
+    pub reaches: Span,
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct ValueColumn {
@@ -30,6 +38,8 @@ pub(super) struct ValueColumn {
     pub is_interned: bool,
     /// The flag that says where a value is there.
     pub there: usize,
+    /// As that of a flag.
+    pub reaches: Span,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,8 +54,13 @@ impl Layout {
         let computed = Computed::new(input, spec)?;
         let held = |column: usize| columns.get(column).copied().unwrap_or_default();
         let (values, flags) = computed.sweep.log_columns();
-        let value = |(column, is_interned, there)| ValueColumn { holds: held(column), is_interned, there };
-        let flag = |(argument, filter): (Option<usize>, Option<usize>)| (argument.map(held), filter.map(held));
+        let (value_reaches, flag_reaches) = computed.sweep.column_reaches();
+        let value =
+            |((column, is_interned, there), reaches)| ValueColumn { holds: held(column), is_interned, there, reaches };
+        let flag = |((argument, filter), reaches): ((Option<usize>, Option<usize>), _)| FlagColumn {
+            holds: (argument.map(held), filter.map(held)),
+            reaches,
+        };
         let mut lags = Vec::with_capacity(computed.lags.len());
         for (column, holds) in computed.columns.iter().zip(functions) {
             if let Column::Lag(index) = *column {
@@ -53,8 +68,8 @@ impl Layout {
             }
         }
         Ok(Layout {
-            values: values.map(value).collect(),
-            flags: flags.map(flag).collect(),
+            values: values.zip(value_reaches).map(value).collect(),
+            flags: flags.zip(flag_reaches).map(flag).collect(),
             lags,
             reaches: computed.sweep.reaches(),
         })
@@ -62,19 +77,24 @@ impl Layout {
 
     /// Whether state that lies so holds all that state of another layout does.
     pub fn covers(&self, other: &Layout) -> bool {
-        let has_value = |value: &ValueColumn| self.values.iter().any(|own| own.holds == value.holds);
+        let has_value = |value: &ValueColumn| {
+            self.values.iter().any(|own| own.holds == value.holds && own.reaches >= value.reaches)
+        };
+        let has_flag =
+            |flag: &FlagColumn| self.flags.iter().any(|own| own.holds == flag.holds && own.reaches >= flag.reaches);
         let has_lag = |lag: &LagColumn| self.lags.iter().any(|own| own.holds == lag.holds);
         other.values.iter().all(has_value)
-            && other.flags.iter().all(|flag| self.flags.contains(flag))
+            && other.flags.iter().all(has_flag)
             && other.lags.iter().all(has_lag)
             && other.reaches.is_none_or(|reaches| self.reaches.is_some_and(|own| own >= reaches))
     }
 
-    /// Whether no two columns hold the same, so that each is found by what it holds.
+    /// Whether no two columns and no two functions hold the same, so that each is found by what it holds.
     pub(super) fn tells_columns_apart(&self) -> bool {
         let is_first =
             |(at, value): (usize, &ValueColumn)| self.values[..at].iter().all(|one| one.holds != value.holds);
-        self.values.iter().enumerate().all(is_first)
+        let is_first_lag = |(at, lag): (usize, &LagColumn)| self.lags[..at].iter().all(|one| one.holds != lag.holds);
+        self.values.iter().enumerate().all(is_first) && self.lags.iter().enumerate().all(is_first_lag)
     }
 
     /// Which columns of state that lies so those of another layout are.
@@ -82,7 +102,7 @@ impl Layout {
         let value = |value: &ValueColumn| self.values.iter().position(|own| own.holds == value.holds);
         LogMap {
             values: to.values.iter().map(value).collect(),
-            flags: to.flags.iter().map(|flag| self.flags.iter().position(|own| own == flag)).collect(),
+            flags: to.flags.iter().map(|flag| self.flags.iter().position(|own| own.holds == flag.holds)).collect(),
             stored: self.values.iter().map(|value| (value.is_interned, value.there)).collect(),
             stored_flags: self.flags.len(),
         }
@@ -110,13 +130,15 @@ impl Layout {
             id(&mut out, value.holds);
             out.u8(u8::from(value.is_interned));
             out.u64(value.there as u64);
+            out.i64(value.reaches.0);
         }
         out.u64(self.flags.len() as u64);
-        for (argument, filter) in &self.flags {
+        for FlagColumn { holds: (argument, filter), reaches } in &self.flags {
             for held in [argument, filter] {
                 out.u8(u8::from(held.is_some()));
                 held.iter().for_each(|held| id(&mut out, *held));
             }
+            out.i64(reaches.0);
         }
         out.u64(self.lags.len() as u64);
         for lag in &self.lags {
@@ -133,10 +155,12 @@ impl Layout {
         let mut layout = Layout::default();
         for _ in 0..from.u64()? {
             let (holds, is_interned) = (id(from)?, from.u8()? != 0);
-            layout.values.push(ValueColumn { holds, is_interned, there: from.u64()? as usize });
+            let (there, reaches) = (from.u64()? as usize, Span(from.i64()?));
+            layout.values.push(ValueColumn { holds, is_interned, there, reaches });
         }
         for _ in 0..from.u64()? {
-            layout.flags.push((optional_id(from)?, optional_id(from)?));
+            let holds = (optional_id(from)?, optional_id(from)?);
+            layout.flags.push(FlagColumn { holds, reaches: Span(from.i64()?) });
         }
         for _ in 0..from.u64()? {
             layout.lags.push(LagColumn { holds: id(from)?, is_interned: from.u8()? != 0 });
