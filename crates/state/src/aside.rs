@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 const CHECKSUM: usize = 4;
 /// The lengths between which the slots of a file lie; a piece takes as many of them as it needs.
-const SLOT_BYTES_MIN: usize = 64;
+const SLOT_BYTES_MIN: usize = 8 * 1024;
 const SLOT_BYTES_MAX: usize = 64 * 1024;
 
 /// Puts pieces of state aside, into a file of its own that is made with the first of them.

@@ -33,8 +33,8 @@ pub(super) struct CellPages {
     places: Places,
     free: Vec<u32>,
     // By page of keys: when it was used last, as far as anybody looked.
-    used: Vec<u32>,
-    now: u32,
+    used: Vec<u64>,
+    now: u64,
     spilled: usize,
     // The bytes that were brought back since somebody asked.
     loaded: usize,
@@ -175,7 +175,8 @@ impl CellPages {
         for piece in 0..self.keys.div_ceil(1 << self.bits) {
             let is_here = !self.is_moved || matches!(self.pages[piece], CellPage::At(_));
             if is_here {
-                tell(Resident { piece, age: self.now - self.used.get(piece).copied().unwrap_or(0), bytes });
+                let age = self.now - self.used.get(piece).copied().unwrap_or(0);
+                tell(Resident { piece, age: u32::try_from(age).unwrap_or(u32::MAX), bytes });
             }
         }
     }
@@ -259,7 +260,8 @@ impl CellPages {
 
     pub(super) fn size(&self) -> usize {
         self.pages.capacity() * size_of::<CellPage>()
-            + (self.places.pages.capacity() + self.free.capacity() + self.used.capacity()) * 4
+            + (self.places.pages.capacity() + self.free.capacity()) * 4
+            + self.used.capacity() * 8
     }
 }
 
