@@ -4,9 +4,10 @@ use crate::folder::Folder;
 use crate::lease::{Lease, LeaseHolder, living_holder};
 use crate::place::Place;
 use crate::run_lock::{self, RunLock};
-use crate::store::{Created, Store};
+use crate::store::Store;
 use dataflow::{Clock, Error, Result};
 use object_stores::check_exclusive;
+use std::os::unix::fs::MetadataExt;
 
 /// The name of the file with the id of a folder of this machine.
 const ID: &str = "id";
@@ -45,14 +46,20 @@ impl Hold {
 
 /// The id of a folder, which it keeps.
 fn id_of(folder: &Folder) -> Result<String> {
-    let new = uuid::Uuid::new_v4().simple().to_string();
-    if folder.create(ID, new.as_bytes())? == Created::New {
-        return Ok(new);
-    }
-    let found = folder.read(ID)?.and_then(|bytes| String::from_utf8(bytes).ok());
-    found.filter(|id| id.len() == new.len()).ok_or_else(|| {
+    folder.create(ID, uuid::Uuid::new_v4().simple().to_string().as_bytes())?;
+    known_id(folder)?.ok_or_else(|| {
         Error::corrupt(format!("{} holds no id, remove it while no run of the job is there", folder.place(ID)))
     })
+}
+
+/// The id of a folder, if it has one, and the number of the file that holds it: a copy of the folder is another one.
+fn known_id(folder: &Folder) -> Result<Option<String>> {
+    let id = folder.read(ID)?.and_then(|bytes| String::from_utf8(bytes).ok());
+    let Some(id) = id.filter(|id| uuid::Uuid::try_parse(id).is_ok()) else { return Ok(None) };
+    match folder.path().join(ID).metadata() {
+        Ok(file) => Ok(Some(format!("{id}-{}", file.ino()))),
+        Err(error) => Err(Error::unavailable(format!("{}: {error}", folder.place(ID)))),
+    }
 }
 
 /// Whether a run of a job is there now: one that starts, runs or ends, or one that makes a savepoint. Of checkpoints in a
@@ -66,7 +73,7 @@ pub fn is_held(place: impl Into<Place>) -> Result<bool> {
 pub fn holder_elsewhere(place: impl Into<Place>) -> Result<Option<LeaseHolder>> {
     let Place::Store { objects, local } = place.into() else { return Ok(None) };
     let id = match local.is_dir() {
-        true => Folder::existing(&local)?.read(ID)?.and_then(|bytes| String::from_utf8(bytes).ok()),
+        true => known_id(&Folder::existing(&local)?)?,
         false => None,
     };
     living_holder(&objects, id.as_deref())

@@ -4,7 +4,7 @@ use crate::checkpoint_places::OF_ONES_OWN;
 use crate::duration::duration;
 use crate::failure::Failure;
 use crate::open::Project;
-use checkpoint::{Manifest, Place, Savepoint};
+use checkpoint::{Manifest, Place};
 use connector_iceberg::{
     CompactOptions, CompactPlan, CompactProgress, CompactSummary, ExpireOptions, ExpirePlan, ExpireSummary,
     OrphanOptions, OrphanPlan, OrphanSummary, TableClaim, TableDescription, TableHolds, Warehouse,
@@ -96,10 +96,12 @@ impl Project {
         for inner in place.folders()? {
             match inner.name() {
                 "savepoints" => {
-                    for saved in inner.folders()?.iter().map(Place::folders).collect::<Result<Vec<_>>>()?.concat() {
+                    for saved in &inner.folders()?.iter().map(Place::folders).collect::<Result<Vec<_>>>()?.concat() {
                         let place = format!("savepoint \"{saved}\"");
-                        let manifest = Savepoint::open(&saved)?.manifest;
-                        self.add_holds(&place, &manifest, table, (&mut *holds, &mut *states))?;
+                        // One that is being made, or was left half by a kill, has no manifest yet, and holds nothing.
+                        for manifest in checkpoint::look_at_all(saved)? {
+                            self.add_holds(&place, &manifest, table, (&mut *holds, &mut *states))?;
+                        }
                     }
                 }
                 name if name.starts_with(OF_ONES_OWN) && depth == 0 => {
