@@ -12,20 +12,26 @@ use values::plain_type;
 /// 64 bits with a sign are `double`. A column whose name Avro cannot have (`[A-Za-z_][A-Za-z0-9_]*`) is left out, since
 /// readers of such a schema cannot ask for it; it is in the messages all the same. Any `name` is made one that Avro can have.
 pub fn avro_form(name: &str, schema: &Schema) -> String {
-    record(&avro_name(name), schema.fields()).to_string()
+    record(&avro_name(name), None, schema.fields()).to_string()
 }
 
-fn record(name: &str, fields: &Fields) -> Value {
+/// A record, whose name is unlike all others together with the place that it lies in.
+fn record(name: &str, place: Option<&str>, fields: &Fields) -> Value {
     let described = fields.iter().filter(|field| is_avro_name(field.name()));
     let field = |field: &std::sync::Arc<Field>| {
-        let below = format!("{name}_{}", field.name());
-        json!({ "name": field.name(), "type": ["null", described_type(field.data_type(), &below)], "default": null })
+        let below = place.map_or_else(|| name.to_owned(), |place| format!("{place}.{name}"));
+        let described = described_type(field.data_type(), (field.name(), &below));
+        json!({ "name": field.name(), "type": ["null", described], "default": null })
     };
-    json!({ "type": "record", "name": name, "fields": described.map(field).collect::<Vec<_>>() })
+    let mut record = json!({ "type": "record", "name": name, "fields": described.map(field).collect::<Vec<_>>() });
+    if let Some(place) = place {
+        record["namespace"] = json!(place);
+    }
+    record
 }
 
 /// The type of a value that is there; records in it are named after their place.
-fn described_type(of: &DataType, name: &str) -> Value {
+fn described_type(of: &DataType, (name, place): (&str, &str)) -> Value {
     match plain_type(of) {
         DataType::Boolean => json!("boolean"),
         DataType::Int8 | DataType::Int16 | DataType::Int32 | DataType::UInt8 | DataType::UInt16 => json!("int"),
@@ -33,9 +39,9 @@ fn described_type(of: &DataType, name: &str) -> Value {
         DataType::Float32 => json!("float"),
         DataType::Float64 | DataType::UInt64 => json!("double"),
         DataType::List(of) | DataType::LargeList(of) => {
-            json!({ "type": "array", "items": described_type(of.data_type(), name) })
+            json!({ "type": "array", "items": described_type(of.data_type(), (name, place)) })
         }
-        DataType::Struct(fields) => record(name, &fields),
+        DataType::Struct(fields) => record(name, Some(place), &fields),
         _ => json!("string"),
     }
 }
@@ -70,7 +76,7 @@ mod tests {
         ]);
         let described: Value = serde_json::from_str(&avro_form("1.of-it", &schema)).unwrap();
         let field = |name: &str, of: Value| json!({ "name": name, "type": ["null", of], "default": null });
-        let place = json!({ "type": "record", "name": "_1_of_it_places", "fields": [field("x", json!("float"))] });
+        let place = json!({ "type": "record", "name": "places", "namespace": "_1_of_it", "fields": [field("x", json!("float"))] });
         let expected = json!({ "type": "record", "name": "_1_of_it", "fields": [
             field("id", json!("long")),
             field("_time", json!("string")),

@@ -145,8 +145,9 @@ fn shape_of(message: &MessageDescriptor) -> Shape {
         "BytesValue",
     ];
     match message.full_name().strip_prefix("google.protobuf.") {
-        Some("Timestamp") => Shape::Timestamp,
-        Some(name) if WRAPPERS.contains(&name) => Shape::Wrapper,
+        // Other types may have these names, and any number of fields.
+        Some("Timestamp") if message.fields().len() <= 2 => Shape::Timestamp,
+        Some(name) if WRAPPERS.contains(&name) && message.fields().len() <= 1 => Shape::Wrapper,
         _ if message.is_map_entry() => Shape::Entry,
         _ => Shape::Object,
     }
