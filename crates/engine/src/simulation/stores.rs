@@ -66,17 +66,19 @@ impl CheckpointStore for Watched {
         world.count("checkpoint");
         // A job that begins anew begins before all rows, also where a run before it has put one more.
         let is_same = world.generation == self.generation;
-        world.generation = self.generation;
-        let (last, number) =
-            (std::mem::replace(&mut world.number, checkpoint.coordinator.number), checkpoint.coordinator.number);
+        let (last, number) = (world.number, checkpoint.coordinator.number);
         world.check(!is_same || number > last, || format!("a checkpoint has number {number} after one with {last}"));
-        let before = std::mem::take(&mut world.watermarks);
-        let (before, now) = (if is_same { before } else { vec![] }, &checkpoint.coordinator.watermarks);
+        let now = &checkpoint.coordinator.watermarks;
+        let before = if is_same { world.watermarks.clone() } else { vec![] };
         let falls = before.iter().zip(now).find(|(before, now)| now < before);
         if let Some((before, now)) = falls {
             world.check(false, || format!("a watermark falls from {before} to {now}"));
         }
-        (world.watermarks, world.rows) = (now.clone(), checkpoint.rows.clone());
+        // Of one that is put beside a successor nobody may know: the successor goes on from what it has found before.
+        if !self.access.is_succeeded() {
+            (world.generation, world.number) = (self.generation, number);
+            (world.watermarks, world.rows) = (now.clone(), checkpoint.rows.clone());
+        }
         if checkpoint.last && !self.access.is_succeeded() {
             let has_more = has_more(&world, &checkpoint.outputs)?;
             let replays = checkpoint.replays;
