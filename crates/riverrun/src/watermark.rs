@@ -16,8 +16,19 @@ use std::time::Duration;
 pub fn explain(project: &Project, as_json: bool) -> Outcome {
     let mut running = 0;
     for job in project.jobs_on_disk()? {
-        let Some(mut streams) = watermarks(&job)? else { continue };
         running += 1;
+        let mut streams = match watermarks(&job) {
+            Ok(Some(streams)) => streams,
+            Ok(None) => {
+                running -= 1;
+                continue;
+            }
+            // The others are shown all the same.
+            Err(error) => {
+                does_not_say(&job, &error, as_json)?;
+                continue;
+            }
+        };
         streams.iter_mut().for_each(|stream| add_backlogs(project, stream));
         match as_json {
             true => print::line(&json!({ "job": job.name, "streams": streams }).to_string())?,
@@ -32,6 +43,17 @@ pub fn explain(project: &Project, as_json: bool) -> Outcome {
         .into());
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Names a job that does not answer.
+fn does_not_say(job: &JobOnDisk, error: &Error, as_json: bool) -> Result<()> {
+    match as_json {
+        true => drop(print::line(&json!({ "job": job.name, "error": error.chain() }).to_string())?),
+        false => {
+            print::note(format_args!("{} does not say how it stands: {}", called(job.name.as_deref()), error.chain()))
+        }
+    }
+    Ok(())
 }
 
 /// What a running job says of its streams; none where nobody runs it.

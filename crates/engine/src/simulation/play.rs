@@ -119,6 +119,8 @@ pub struct Play {
     pub setup: Setup,
     pub end: i64,
     runs: u64,
+    // Runs that were taken for dead lived as the last one began.
+    had_zombies: bool,
 }
 
 impl Play {
@@ -151,7 +153,7 @@ impl Play {
 
     /// A play of what is set up.
     pub fn of(chance: Chance, shared: Arc<Shared>, setup: Setup, end: i64) -> Play {
-        Play { saves: chance.clone(), chance, shared, setup, end, runs: 0 }
+        Play { saves: chance.clone(), chance, shared, setup, end, runs: 0, had_zombies: false }
     }
 
     fn run(&mut self) -> Result<(), String> {
@@ -200,6 +202,7 @@ impl Play {
             }
         }
         let (is_saved, access) = (options.savepoint.is_some(), self.access());
+        self.had_zombies = self.has_zombies();
         match begin(&self.setup, &access, options) {
             Err(error) if is_saved && !is_fresh && is_outrun(&error) => {
                 self.shared.world().count("savepoint that outputs have outrun");
@@ -250,7 +253,7 @@ impl Play {
         let text = error.chain();
         self.shared.world().trace.text(&text);
         self.shared.world().show(|| format!("  run {} ends: {text}", access.run));
-        let has_rivals = access.is_succeeded() || self.has_zombies();
+        let has_rivals = access.is_succeeded() || self.had_zombies || self.has_zombies();
         let is_explained = access.is_dead()
             || error.kind() == ErrorKind::Unavailable
             || has_rivals && error.kind() == ErrorKind::Invalid

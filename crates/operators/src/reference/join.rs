@@ -60,6 +60,32 @@ impl Running {
         self.out.extend(emitted.map(|(_, batch)| batch));
     }
 
+    /// What came out since it was made.
+    fn rows(&self) -> Vec<Row> {
+        self.out.iter().flat_map(rows_of).collect()
+    }
+
+    /// Windows of another spec that go on with the state of these, and with what rows of history up to a watermark tell;
+    /// nothing where these hold nothing of them.
+    fn change(&mut self, from: &Spec, to: &Spec, (rows, at): (&[Row], i64)) -> Option<Running> {
+        let (columns, ids) = ids(to);
+        let join = Join::new(schema(), to.clone(), (&columns, &ids), layout(from), true).unwrap()?;
+        let memory = self.cx.memory().clone();
+        let is_built = join.is_added().contains(&true);
+        let mut built = Running::new(&join.added_spec(), &memory);
+        if is_built {
+            // History is read so far back as the functions look that are added.
+            let since = layout(&join.added_spec()).look_back_us().map_or(i64::MIN, |reach| at - reach + 1);
+            built.run(&rows[rows.partition_point(|row| row.time < since)..], at);
+        }
+        let (mut kept, mut added, mut joined) = (self.stored(), built.stored(), Snapshot::default());
+        let added = is_built.then_some(&mut added as &mut dyn StateReader);
+        assert_eq!(join.write(&mut kept, added, &memory, &mut joined).unwrap(), Joining::Done);
+        let mut running = Running::new(to, &memory);
+        running.window.restore(&mut joined, &mut running.cx).unwrap();
+        Some(running)
+    }
+
     fn stored(&mut self) -> Snapshot {
         let (frozen, mut stored) = (self.window.freeze().unwrap(), Snapshot::default());
         frozen.write(&mut stored).unwrap();
@@ -79,46 +105,42 @@ proptest! {
 
     #[test]
     fn windows_go_on_with_what_some_functions_had(
-        before in specs(), now in specs(), shared in 0usize..4, rows in rows(80), at in 0i64..60,
-        is_small in any::<bool>(),
+        before in specs(), now in specs(), later in specs(), shared in (0usize..4, 0usize..4), rows in rows(80),
+        at in 0i64..60, pause in 0i64..20, is_small in any::<bool>(),
     ) {
-        // Some functions stay, some go, and some are new.
-        let stay = before.functions.iter().take(shared).cloned();
-        let mut functions: Vec<_> = now.functions.iter().cloned().chain(stay).collect();
-        for (index, function) in functions.iter_mut().enumerate() {
-            function.name = format!("f{index}");
-        }
-        let now = Spec { partition_by: before.partition_by.clone(), functions };
-        let (columns, ids) = ids(&now);
-        let Some(join) = Join::new(schema(), now.clone(), (&columns, &ids), layout(&before), true).unwrap() else {
-            return Ok(());
-        };
+        let now = changed(&before, &now, shared.0);
+        let later = changed(&now, &later, shared.1);
         let mut rows = rows;
         rows.sort_by_key(|row| (row.time, row.order));
         let memory = memory(is_small);
-        let first = rows.partition_point(|row| row.time <= at);
-        let waiting = (first + 3).min(rows.len());
+        // Above the watermark a few rows wait.
+        let waiting = |at: i64| (rows.partition_point(|row| row.time <= at) + 3).min(rows.len());
         let mut had = Running::new(&before, &memory);
-        had.run(&rows[..waiting], at);
-        let is_built = join.is_added().contains(&true);
-        let mut built = Running::new(&join.added_spec(), &memory);
-        if is_built {
-            // History is read so far back as the functions look that are added.
-            let since = layout(&join.added_spec()).look_back_us().map_or(i64::MIN, |reach| at - reach + 1);
-            let from = rows.partition_point(|row| row.time < since);
-            built.run(&rows[from..waiting], at);
-        }
-        let (mut kept, mut added, mut joined) = (had.stored(), built.stored(), Snapshot::default());
-        let added = is_built.then_some(&mut added as &mut dyn StateReader);
-        prop_assert_eq!(join.write(&mut kept, added, &memory, &mut joined).unwrap(), Joining::Done);
-        let mut running = Running::new(&now, &memory);
-        running.window.restore(&mut joined, &mut running.cx).unwrap();
-        running.run(&rows[waiting..], 1000);
-        let found: Vec<Row> = running.out.iter().flat_map(rows_of).collect();
-        let (good, _) = twin(&now, &rows);
-        let expected: Vec<Row> = good.into_iter().filter(|row| row.time > at).collect();
-        assert_near(&found, &expected);
+        had.run(&rows[..waiting(at)], at);
+        let Some(mut running) = had.change(&before, &now, (&rows[..waiting(at)], at)) else { return Ok(()) };
+        let (next, from) = (at + pause, waiting(at));
+        running.run(&rows[from..waiting(next).max(from)], next);
+        assert_near(&running.rows(), &wanted(&now, &rows, at, next));
+        let Some(mut last) = running.change(&now, &later, (&rows[..waiting(next).max(from)], next)) else { return Ok(()) };
+        last.run(&rows[waiting(next).max(from)..], 1000);
+        assert_near(&last.rows(), &wanted(&later, &rows, next, 1000));
     }
+}
+
+/// A spec with other functions, of which some stay.
+fn changed(before: &Spec, with: &Spec, shared: usize) -> Spec {
+    let stay = before.functions.iter().take(shared).cloned();
+    let mut functions: Vec<_> = with.functions.iter().cloned().chain(stay).collect();
+    for (index, function) in functions.iter_mut().enumerate() {
+        function.name = format!("f{index}");
+    }
+    Spec { partition_by: before.partition_by.clone(), functions }
+}
+
+/// The rows after a time up to another that windows give which always had all functions.
+fn wanted(spec: &Spec, rows: &[Row], after: i64, to: i64) -> Vec<Row> {
+    let (good, _) = twin(spec, rows);
+    good.into_iter().filter(|row| row.time > after && row.time <= to).collect()
 }
 
 /// Counts over frames of so long.
