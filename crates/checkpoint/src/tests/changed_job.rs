@@ -130,12 +130,13 @@ fn state_is_written_otherwise_from_that_of_all_workers() {
     let changed = run.changed(&before, &changed_facts(), &changed).unwrap();
     run.put_changed(&changed).unwrap();
     drop(run);
-    let (_run, restored) = go_on(folder.path(), 3).unwrap();
+    let (run, restored) = go_on(folder.path(), 3).unwrap();
     for name in ["one", "other"] {
         let step = restored.steps.iter().find(|state| state.step == name).unwrap();
         let expected = vec![uniform("allall"), group(0, "aa"), uniform("allall"), group(9, "bb")];
         assert_eq!((step.watermark, all(&step.state)), (EventTime::MIN, expected));
     }
+    drop(run);
     let gone = MovedStep { was: "x".to_owned(), now: "y".to_owned(), rewrite: Box::new(Twice) };
     let gone = ChangedJob { moved: vec![gone], ..change(&before) };
     let refused = open(folder.path(), 3).unwrap().changed(&before, &changed_facts(), &gone).unwrap_err();
