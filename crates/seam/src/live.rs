@@ -112,9 +112,14 @@ impl LiveReader {
     }
 
     /// No row at or before this comes later; `None` when there is no partition to wait for. Those that join count
-    /// before their checkpoint is durable only where the reader is present.
-    pub fn watermark(&self, absent: bool) -> Option<EventTime> {
-        let counts = |partition: &&Partition| partition.counts() && !(absent && partition.presence == Presence::Joins);
+    /// before their checkpoint is durable only where the reader is present. One that never gave a time, and may not join
+    /// before the rows of an earlier run have come again, waits for these: that run had gone on without it.
+    pub fn watermark(&self, absent: bool, may_join: bool) -> Option<EventTime> {
+        let counts = |partition: &&Partition| match partition.presence {
+            Presence::Joins if absent => false,
+            Presence::Below if !may_join && partition.watermark() == EventTime::MIN => false,
+            _ => partition.counts(),
+        };
         self.partitions.iter().filter(counts).map(Partition::watermark).min()
     }
 

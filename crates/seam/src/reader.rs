@@ -229,7 +229,7 @@ impl StreamReader {
 
     /// The next rows, of the side that is earlier in time where there are both.
     fn poll_rows(&mut self, rows_max: usize, aside: &mut Aside) -> Result<Option<Batch>> {
-        let live = self.live.as_ref().and_then(|live| live.watermark(false));
+        let live = self.live.as_ref().and_then(|live| live.watermark(false, self.bounds.may_join));
         let live_first = self.switched && live.is_some_and(|live| live < self.history_watermark());
         if live_first && let Some(batch) = self.poll_live(rows_max, aside)? {
             return Ok(Some(batch));
@@ -334,7 +334,7 @@ impl StreamReader {
                 let clock = live.clock().max(self.bounds.clock);
                 Some(clock.unwrap_or(EventTime::MIN).max(self.source.cap))
             }
-            true => live.watermark(self.state == State::Absent),
+            true => live.watermark(self.state == State::Absent, self.bounds.may_join),
         };
         history.into_iter().chain(live).min().max(end)
     }
