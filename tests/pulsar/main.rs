@@ -9,6 +9,7 @@ mod explained;
 mod guarded;
 mod large;
 mod named;
+mod patterns;
 mod project;
 mod settings;
 

@@ -6,13 +6,14 @@ use crate::driver::Driver;
 use crate::error::{Error, Result};
 use crate::machine::Machine;
 use crate::message::Message;
+use crate::namespace_question::NamespaceQuestion;
 use crate::partitions::PartitionQuestion;
 use crate::position::{EntryId, Position};
 use crate::producer::{OutgoingMessage, ProducerMachine, ProducerOptions};
 use crate::reader::{PartitionEnd, ReaderMachine, ReaderOptions};
 use crate::schema_question::SchemaQuestion;
 use crate::settings::Settings;
-use crate::topic::TopicName;
+use crate::topic::{Namespace, TopicName};
 use crate::wire::protocol::Schema;
 use bytes::Bytes;
 use std::convert::Infallible;
@@ -34,6 +35,17 @@ pub fn chance() -> u64 {
 pub async fn partition_count(settings: &Settings, topic: &TopicName, within: Duration) -> Result<Option<u32>> {
     let question = PartitionQuestion::new(settings.clone(), topic.clone(), chance());
     answered(settings, question, |question| question.answer(), (topic, within)).await
+}
+
+/// The full names of all topics of a namespace, one of which is given; partitions are listed one by one.
+pub(crate) async fn namespace_topics(
+    settings: &Settings,
+    namespace: &Namespace,
+    topic: &TopicName,
+    within: Duration,
+) -> Result<Vec<String>> {
+    let question = NamespaceQuestion::new(settings.clone(), namespace.clone(), topic.clone(), chance());
+    answered(settings, question, NamespaceQuestion::answer, (topic, within)).await
 }
 
 /// A schema of a topic, or of the topic that a partition is of; the newest where no version is given.

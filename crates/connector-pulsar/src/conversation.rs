@@ -225,6 +225,7 @@ fn answered(command: &Command) -> Option<RequestId> {
         Command::PartitionMetadataResponse(answer) => Some(answer.request_id),
         Command::GetLastMessageIdResponse(answer) => Some(answer.request_id),
         Command::ConsumerStatsResponse(answer) => Some(answer.request_id),
+        Command::GetTopicsOfNamespaceResponse(answer) => Some(answer.request_id),
         Command::GetSchemaResponse(answer) => Some(answer.request_id),
         Command::AckResponse(answer) => answer.request_id,
         _ => None,

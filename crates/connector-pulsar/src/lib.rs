@@ -36,6 +36,7 @@ mod producer;
 mod reader;
 
 mod anchor_question;
+mod namespace_question;
 mod schema_question;
 
 mod client;
@@ -50,9 +51,12 @@ mod release;
 mod schemas;
 mod waiting;
 
+mod gone_log;
 mod partition_log;
 mod partition_task;
 mod partition_writer;
+
+mod pattern;
 
 mod live_topic;
 mod tail;
@@ -77,6 +81,7 @@ pub use keys::{Hashing, Key};
 pub use live_topic::{AnchorsBegin, HeldAnchors, PulsarTopic};
 pub use message::{EntryFacts, IncompleteMessage, Message, Payload};
 pub use output_schema::OutputSchema;
+pub use pattern::TopicPattern;
 pub use position::{EntryId, MessageId, Position};
 pub use producer::{Guarantee, OutgoingMessage, ProducerOptions};
 pub use reader::{PartitionEnd, ReaderOptions, Start};

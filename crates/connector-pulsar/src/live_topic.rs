@@ -4,13 +4,16 @@ use crate::anchor::{Anchor, AnchorFacts, AnchorPlace};
 use crate::anchor_question::{AnchorAnswer, AnchorTask};
 use crate::client::{OPEN_WITHIN, anchor};
 use crate::contract::{MARGIN, message_id};
+use crate::gone_log::GoneLog;
 use crate::hold::{AnchorShown, Hold};
 use crate::partition_log::PulsarLog;
+use crate::pattern::Listed;
 use crate::reader::Start;
 use crate::runtime;
 use crate::settings::Settings;
 use crate::topic::TopicName;
 use dataflow::{Error, PartitionLog, Result, Span, Topic, TopicId};
+use std::collections::BTreeSet;
 use std::sync::PoisonError;
 use std::time::Duration;
 
@@ -19,10 +22,20 @@ pub struct PulsarTopic {
     name: String,
     full_name: TopicName,
     id: TopicId,
-    // None is a topic without partitions, which is read as if it had one.
-    partitions: Option<u32>,
+    partitions: Partitions,
     settings: Settings,
     held: Option<Held>,
+}
+
+/// What the partitions of a topic are.
+#[derive(Clone)]
+enum Partitions {
+    /// A topic without partitions, which is read as if it had one.
+    None,
+    /// Those of one topic, by their numbers.
+    Numbered(u32),
+    /// Topics whose names match a pattern.
+    Listed(Vec<Listed>),
 }
 
 /// The anchors of a topic that a job holds: the name of the subscriptions, and what is known of each.
@@ -51,6 +64,8 @@ pub struct HeldAnchors {
     pub topic: String,
     /// The name of the subscriptions.
     pub subscription: String,
+    /// Topics of a pattern of which nothing comes any more.
+    pub gone: Vec<TopicName>,
     shown: Vec<AnchorShown>,
 }
 
@@ -68,8 +83,42 @@ impl PulsarTopic {
         // A broker tells no id of a topic. One that was made again has other ledgers, so that the message that a reader goes
         // on after is not there; or, in a cluster that was made again, one that was stored later.
         let id = TopicId { cluster: "pulsar".to_owned(), topic: full_name.to_string() };
-        let partitions = Some(partitions).filter(|&partitions| partitions > 0);
+        let partitions = match partitions {
+            0 => Partitions::None,
+            partitions => Partitions::Numbered(partitions),
+        };
         PulsarTopic { name: name.to_owned(), full_name, id, partitions, settings, held: None }
+    }
+
+    /// Topics that are read as the partitions of one.
+    pub(crate) fn of_listed(name: &str, full_name: TopicName, listed: Vec<Listed>, settings: Settings) -> PulsarTopic {
+        PulsarTopic { partitions: Partitions::Listed(listed), ..PulsarTopic::new(name, full_name, 0, settings) }
+    }
+
+    /// Of topics that match a pattern: those of which nothing comes any more, since they were deleted or match no more.
+    pub fn gone(&self) -> Vec<&TopicName> {
+        match &self.partitions {
+            Partitions::Listed(listed) => listed.iter().filter(|one| !one.is_there).map(|one| &one.topic).collect(),
+            Partitions::None | Partitions::Numbered(_) => Vec::new(),
+        }
+    }
+
+    /// The topics whose schemas its messages have.
+    pub(crate) fn wholes(&self) -> Vec<TopicName> {
+        match &self.partitions {
+            Partitions::Listed(listed) => {
+                let there = listed.iter().filter(|one| one.is_there);
+                there.map(|one| one.topic.whole()).collect::<BTreeSet<_>>().into_iter().collect()
+            }
+            Partitions::None | Partitions::Numbered(_) => vec![self.full_name.clone()],
+        }
+    }
+
+    fn is_gone(&self, partition: u32) -> bool {
+        match &self.partitions {
+            Partitions::Listed(listed) => listed.get(partition as usize).is_some_and(|one| !one.is_there),
+            Partitions::None | Partitions::Numbered(_) => false,
+        }
     }
 
     pub(crate) fn settings(&self) -> &Settings {
@@ -92,6 +141,10 @@ impl PulsarTopic {
                 begun_at.push(*made);
                 continue;
             }
+            if self.is_gone(partition) {
+                begun_at.push(made.copied().flatten());
+                continue;
+            }
             if begin != AnchorsBegin::WhereTheyStand {
                 // One that is held is there; whoever opens the partition says who it is.
                 self.ask_anchor(partition, name, AnchorTask::BeginAnew, OPEN_WITHIN)?;
@@ -106,13 +159,22 @@ impl PulsarTopic {
         let shown = (0..partitions).map(|_| AnchorShown::default()).collect();
         let held = Some(Held { name: name.to_owned(), shown, begun_at });
         let (name, full_name, id) = (self.name.clone(), self.full_name.clone(), self.id.clone());
-        Ok(PulsarTopic { name, full_name, id, partitions: self.partitions, settings: self.settings.clone(), held })
+        Ok(PulsarTopic {
+            name,
+            full_name,
+            id,
+            partitions: self.partitions.clone(),
+            settings: self.settings.clone(),
+            held,
+        })
     }
 
     /// What is known of the anchors that the topic is held by.
     pub fn anchors(&self) -> Option<HeldAnchors> {
         let Held { name, shown, .. } = self.held.as_ref()?;
-        Some(HeldAnchors { topic: self.name.clone(), subscription: name.clone(), shown: shown.clone() })
+        let (topic, subscription) = (self.name.clone(), name.clone());
+        let gone = self.gone().into_iter().cloned().collect();
+        Some(HeldAnchors { topic, subscription, gone, shown: shown.clone() })
     }
 
     /// Where the anchors stood when they were made, as far as that is known, by partition.
@@ -131,21 +193,27 @@ impl PulsarTopic {
     }
 
     fn ask_anchor(&self, partition: u32, name: &str, task: AnchorTask, within: Duration) -> Result<AnchorAnswer> {
+        if self.is_gone(partition) {
+            return Ok(AnchorAnswer::NoTopic);
+        }
         let topic = self.partition(partition)?;
         Ok(runtime::wait(async { anchor(&self.settings, &topic, name, task, within).await })??)
     }
 
     /// The topic that a partition is.
     pub(crate) fn partition(&self, partition: u32) -> Result<TopicName> {
-        match self.partitions {
-            None if partition == 0 => Ok(self.full_name.clone()),
-            Some(partitions) if partition < partitions => Ok(self.full_name.partition(partition)),
-            _ => Err(Error::invalid(format!(
+        let found = match &self.partitions {
+            Partitions::None => (partition == 0).then(|| self.full_name.clone()),
+            Partitions::Numbered(partitions) => (partition < *partitions).then(|| self.full_name.partition(partition)),
+            Partitions::Listed(listed) => listed.get(partition as usize).map(|one| one.topic.clone()),
+        };
+        found.ok_or_else(|| {
+            Error::invalid(format!(
                 "topic \"{}\" has {} partitions, numbered from 0: there is no partition {partition}",
                 self.name,
                 self.partitions()
-            ))),
-        }
+            ))
+        })
     }
 }
 
@@ -159,7 +227,19 @@ impl Topic for PulsarTopic {
     }
 
     fn partitions(&self) -> u32 {
-        self.partitions.unwrap_or(1)
+        match &self.partitions {
+            Partitions::None => 1,
+            Partitions::Numbered(partitions) => *partitions,
+            // There are far fewer, for each has a reader of its own.
+            Partitions::Listed(listed) => u32::try_from(listed.len()).unwrap_or(u32::MAX),
+        }
+    }
+
+    fn partition_name(&self, partition: u32) -> Option<String> {
+        match &self.partitions {
+            Partitions::Listed(listed) => listed.get(partition as usize).map(|one| one.topic.local_name().to_owned()),
+            Partitions::None | Partitions::Numbered(_) => None,
+        }
     }
 
     fn margin(&self) -> Span {
@@ -167,11 +247,17 @@ impl Topic for PulsarTopic {
     }
 
     fn open(&self, partition: u32, after: Option<dataflow::Position>) -> Result<Box<dyn PartitionLog>> {
+        if self.is_gone(partition) {
+            return Ok(Box::new(GoneLog::after(after)));
+        }
         let start = after.map_or(Start::Oldest, |after| Start::AfterMessage(message_id(after)));
         Ok(Box::new(PulsarLog::open(&self.settings, &self.partition(partition)?, start, None)?))
     }
 
     fn hold(&self, partition: u32, after: Option<dataflow::Position>) -> Result<Box<dyn PartitionLog>> {
+        if self.is_gone(partition) {
+            return Ok(Box::new(GoneLog::after(after)));
+        }
         let start = after.map_or(Start::Oldest, |after| Start::AfterMessage(message_id(after)));
         let hold = |held: &Held| {
             let shown = held.shown.get(partition as usize)?.clone();

@@ -42,6 +42,26 @@ impl TopicName {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The number of the partition, if this is the name of one.
+    pub fn number(&self) -> Option<u32> {
+        let (_, number) = self.0.rsplit_once(PARTITION)?;
+        // Numbers are written in one way, so that other endings are parts of names.
+        number.parse().ok().filter(|parsed: &u32| parsed.to_string() == number)
+    }
+
+    /// The topic that this is a partition of, or the topic itself.
+    pub fn whole(&self) -> TopicName {
+        match (self.number(), self.0.rsplit_once(PARTITION)) {
+            (Some(_), Some((whole, _))) => TopicName(whole.to_owned()),
+            _ => self.clone(),
+        }
+    }
+
+    /// The name within its namespace.
+    pub fn local_name(&self) -> &str {
+        self.0.strip_prefix(SCHEME).and_then(|path| path.splitn(3, '/').nth(2)).unwrap_or_default()
+    }
 }
 
 impl fmt::Display for TopicName {
@@ -100,6 +120,12 @@ mod tests {
             "persistent://public/default/plays-partition-3"
         );
         assert_eq!(Namespace::parse("a/b").unwrap().topic("c").unwrap().as_str(), "persistent://a/b/c");
+        let partition = TopicName::parse("a/b/c-partition-1").unwrap();
+        assert_eq!((partition.number(), partition.whole().local_name()), (Some(1), "c"));
+        for whole in ["a/b/c-partition-", "a/b/c-partition-01", "a/b/c-partition-x", "a/b/c/d"] {
+            let topic = TopicName::parse(whole).unwrap();
+            assert_eq!((topic.number(), topic.whole()), (None, topic.clone()), "{whole}");
+        }
         for wrong in ["", "a", "/a", "a/", "a/b/c", "a b/c"] {
             let error = Namespace::parse(wrong).unwrap_err().to_string();
             assert!(error.contains("expected tenant/namespace"), "{wrong}: {error}");

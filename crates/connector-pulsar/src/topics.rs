@@ -4,6 +4,7 @@ use crate::client::{OPEN_WITHIN, PartitionProducer, chance, partition_count, unr
 use crate::error::{Error, ErrorKind};
 use crate::live_topic::PulsarTopic;
 use crate::output_schema::{OutputSchema, of_output};
+use crate::pattern::TopicPattern;
 use crate::producer::{Guarantee, ProducerOptions};
 use crate::runtime;
 use crate::schemas;
@@ -11,6 +12,7 @@ use crate::settings::Settings;
 use crate::topic::{Namespace, TopicName};
 use crate::wire::protocol::CompressionType;
 use dataflow::{Result, Topic};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::time::timeout;
 
@@ -19,12 +21,18 @@ use tokio::time::timeout;
 pub struct Topics {
     settings: Settings,
     namespace: Namespace,
+    patterns: BTreeMap<String, TopicPattern>,
 }
 
 impl Topics {
     /// Nothing is connected before a topic is asked for.
     pub fn new(settings: Settings, namespace: Namespace) -> Topics {
-        Topics { settings, namespace }
+        Topics { settings, namespace, patterns: BTreeMap::new() }
+    }
+
+    /// The same with names that stand for all topics whose names match a pattern.
+    pub fn with_patterns(self, patterns: BTreeMap<String, TopicPattern>) -> Topics {
+        Topics { patterns, ..self }
     }
 
     /// Where the topics are, for messages to people.
@@ -32,16 +40,25 @@ impl Topics {
         format!("namespace {} at {}", self.namespace, self.settings.service)
     }
 
-    /// The topic of this name, if there is one.
+    /// The topic of this name, if there is one. A name that stands for topics that match a pattern is one whose partitions
+    /// they are, each with its own; it is there once one has matched. Those that are new are put on the list of the pattern.
     pub fn topic(&self, name: &str) -> Result<Option<Arc<PulsarTopic>>> {
         let full_name = self.namespace.topic(name)?;
+        if let Some(pattern) = self.patterns.get(name) {
+            let listed = runtime::wait(async { pattern.topics(&self.settings, &self.namespace).await })??;
+            let topic = || Arc::new(PulsarTopic::of_listed(name, full_name, listed.clone(), self.settings.clone()));
+            return Ok((!listed.is_empty()).then(topic));
+        }
         let count = runtime::wait(async { partition_count(&self.settings, &full_name, OPEN_WITHIN).await })??;
         Ok(count.map(|count| Arc::new(PulsarTopic::new(name, full_name, count, self.settings.clone()))))
     }
 
     /// Refuses a topic whose newest schema is of a kind that is not read.
     pub fn check_schema(&self, topic: &PulsarTopic) -> Result<()> {
-        Ok(runtime::wait(schemas::check(&self.settings, topic.full_name(), OPEN_WITHIN))??)
+        for whole in topic.wholes() {
+            runtime::wait(schemas::check(&self.settings, &whole, OPEN_WITHIN))??;
+        }
+        Ok(())
     }
 
     /// How the messages of an output with these columns are registered on a topic, which readers find them by. A topic whose
@@ -53,6 +70,15 @@ impl Topics {
 
     /// The topic of this name, made without partitions if it is not there and the cluster lets clients make topics.
     pub fn topic_or_create(&self, name: &str, partitions: u32) -> Result<Arc<PulsarTopic>> {
+        if let Some(pattern) = self.patterns.get(name) {
+            return Err(Error::invalid(format!(
+                "{name} stands for the topics in {} whose names match \"{}\": they are read and not written, and made by \
+                 those who write them",
+                self.place(),
+                pattern.text()
+            ))
+            .into());
+        }
         if let Some(topic) = self.topic(name)? {
             return Ok(topic);
         }

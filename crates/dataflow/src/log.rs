@@ -44,6 +44,10 @@ pub trait Topic: Send + Sync {
     fn id(&self) -> &TopicId;
     /// How many partitions there are.
     fn partitions(&self) -> u32;
+    /// Where the partition is a topic of another name than this, its name, for messages to people.
+    fn partition_name(&self, _partition: u32) -> Option<String> {
+        None
+    }
     /// How long before now the times lie at least up to which its partitions say that they are drained: zero where
     /// messages are stamped and ends are told under one lock, else an allowance for messages on their way.
     fn margin(&self) -> Span;

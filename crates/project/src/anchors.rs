@@ -4,12 +4,13 @@
 //! checkpoints: one of those that is not there any more was deleted by somebody else.
 
 use crate::open::Project;
-use crate::topic_place::{AnchorNames, TopicPlace};
+use crate::topic_place::{AnchorNames, PulsarPlace, TopicPlace};
 use crate::topics::Topics;
-use connector_pulsar::{AnchorAnswer, AnchorFacts, AnchorPlace, AnchorsBegin, HeldAnchors, PulsarTopic};
+use connector_pulsar::{AnchorAnswer, AnchorFacts, AnchorPlace, AnchorsBegin, HeldAnchors, PulsarTopic, TopicPattern};
 use dataflow::{Error, Result, Span, Topic};
 use seam::StreamInput;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -264,6 +265,16 @@ impl Project {
         };
         let parts = [&[prefix.as_str(), self.name(), self.environment_name()], &whose[..], &[stream]].concat();
         Some(readable(&parts))
+    }
+
+    /// The patterns of an environment, each with a list of its own: machines and jobs that read the same have the same.
+    pub(crate) fn topic_patterns(&self, place: &PulsarPlace) -> Result<BTreeMap<String, TopicPattern>> {
+        let AnchorNames::With(prefix) = &place.anchors else { return Ok(BTreeMap::new()) };
+        let pattern = |(name, text): (&String, &String)| {
+            let list = readable(&[prefix, self.name(), self.environment_name(), "topics", name]);
+            Ok((name.clone(), TopicPattern::new(text, list, format!("{prefix}-"))?))
+        };
+        place.patterns.iter().map(pattern).collect()
     }
 
     fn record_path(&self, of: AnchorsOf) -> PathBuf {

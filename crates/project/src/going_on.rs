@@ -59,6 +59,12 @@ impl GoingOn {
         })
     }
 
+    /// Tells people what they should know of what the job goes on with.
+    pub fn warn(&self, warning: String) {
+        // Nobody may listen.
+        drop(self.warnings.0.send(warning));
+    }
+
     /// Takes the checkpoints; refused by name while another run holds them.
     pub fn hold(&mut self, project: &Project, fresh: bool) -> Result<()> {
         let warnings = self.warnings.0.clone();

@@ -255,6 +255,12 @@ impl Project {
             }
             None => Vec::new(),
         };
+        for (going_on, held) in going_on.iter().flat_map(|going_on| anchors.iter().map(move |held| (going_on, held))) {
+            let warn = |topic| {
+                going_on.warn(format!("nothing comes from {topic} any more: it is gone, or its name does not match the pattern of {} any more", held.topic))
+            };
+            held.gone.iter().for_each(warn);
+        }
         let last = going_on.as_ref().and_then(|going_on| going_on.last.clone());
         let unread = inputs.iter().filter(|_| last.is_none());
         let waiting = unread.filter_map(|input| waiting(input).transpose()).collect::<Result<_>>()?;

@@ -376,7 +376,8 @@ impl Project {
             }
             TopicPlace::Pulsar(place) => {
                 let settings = place.settings(&self.folder.root)?;
-                Topics::Pulsar(connector_pulsar::Topics::new(settings, place.namespace.clone()))
+                let topics = connector_pulsar::Topics::new(settings, place.namespace.clone());
+                Topics::Pulsar(topics.with_patterns(self.topic_patterns(place)?))
             }
         };
         Ok(self.topics.get_or_init(|| opened))

@@ -2,6 +2,7 @@
 
 use crate::collected_rows::Rows;
 use crate::open::Project;
+use crate::output_check::check_patterns;
 use crate::pubsub_output::with_pubsub;
 use crate::topics::Topics;
 use checkpoint::Savepoint;
@@ -290,6 +291,7 @@ fn topic_sink(
     let topics = match project.topics()? {
         Topics::Local(topics, _) => topics,
         Topics::Pulsar(topics) => {
+            check_patterns(project, topic)?;
             return pulsar_sink(topics, (topic, &producer), spec, (start, before), &project.clock);
         }
     };

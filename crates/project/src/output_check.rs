@@ -2,6 +2,7 @@
 
 use crate::dead_letter::encoder;
 use crate::open::Project;
+use crate::topic_place::TopicPlace;
 use connector_iceberg::{check_layout, check_table};
 use connector_local::check_topic_name;
 use dataflow::{Error, ErrorKind, Output, Result};
@@ -73,10 +74,36 @@ fn check_output(project: &Project, spec: &OutputSpec) -> Result<()> {
     }
 }
 
+/// Refuses a topic that streams would read again, since its name matches one of their patterns.
+pub(crate) fn check_patterns(project: &Project, topic: &str) -> Result<()> {
+    let TopicPlace::Pulsar(place) = project.topic_place() else { return Ok(()) };
+    for (name, pattern) in project.topic_patterns(place)? {
+        if name == topic {
+            return Err(Error::invalid(format!(
+                "{topic} stands for the topics whose names match \"{}\" in this environment, which are read and not \
+                 written; expected another name",
+                pattern.text()
+            )));
+        }
+        if pattern.takes(topic) {
+            return Err(Error::invalid(format!(
+                "topic {topic} matches \"{}\", the pattern of {name} in live, so its rows would be read as those of {name}; \
+                 expected a name that does not match",
+                pattern.text()
+            )));
+        }
+    }
+    Ok(())
+}
+
 /// Refuses a table whose data files would lie on a disk and the rest in a store, or the other way round. A catalog says where
 /// a table lies once it is there.
 fn check_output_place(project: &Project, spec: &OutputSpec) -> Result<()> {
-    let Output::Table(table) = &spec.output else { return Ok(()) };
+    let table = match &spec.output {
+        Output::Table(table) => table,
+        Output::Topic(topic) => return check_patterns(project, topic),
+        Output::Query(_) => return Ok(()),
+    };
     let layout = project.statements.table_layout(table);
     if layout.properties.is_empty() || check_table(table, &spec.schema).is_err() {
         return Ok(());

@@ -42,7 +42,10 @@ impl Project {
         snapshot: Option<i64>,
         wanted: &WantedRows,
     ) -> Result<StreamInput> {
-        if let Some(topic) = stream.live.as_ref().filter(|_| makes_topic) {
+        // Not at once, for a name may stand for topics that are only read.
+        if let Some(topic) = stream.live.as_ref().filter(|_| makes_topic)
+            && self.topics()?.topic(topic)?.is_none()
+        {
             self.topics()?.topic_or_create(topic, 1)?;
         }
         let (mut input, state) = self.input_where(stream, snapshot, wanted)?;

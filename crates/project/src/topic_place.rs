@@ -3,9 +3,12 @@
 use crate::duration::duration;
 use crate::placed_text::{PlacedText, PlainSecrets, inner};
 use access::{ClientCredentials, Secret};
-use connector_pulsar::{Authentication, ClientCertificate, Namespace, Service, Settings, Tls, TokenServer};
+use connector_pulsar::{
+    Authentication, ClientCertificate, Namespace, Service, Settings, Tls, TokenServer, TopicPattern,
+};
 use dataflow::{Error, Result};
 use serde::Deserialize;
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -41,6 +44,8 @@ pub struct PulsarPlace {
     pub namespace: Namespace,
     /// How the anchors of jobs are called, if there are any.
     pub anchors: AnchorNames,
+    /// Names that stand for all topics of the namespace whose names match a pattern, each with that.
+    pub patterns: BTreeMap<String, String>,
     entry: Entry,
     tls: Tls,
 }
@@ -131,6 +136,8 @@ struct LiveKeys {
     certificate: Option<PlacedText>,
     key: Option<PlacedText>,
     anchors: Option<AnchorsKey>,
+    #[serde(default)]
+    patterns: BTreeMap<String, String>,
     retention: Option<Retention>,
 }
 
@@ -140,7 +147,7 @@ impl LiveKeys {
         let secrets = [&self.token, &self.password, &self.credential].into_iter().any(Option::is_some);
         let texts = [&self.user, &self.oauth2_uri, &self.scope, &self.audience].into_iter().any(Option::is_some);
         let files = [&self.ca, &self.certificate, &self.key].into_iter().any(Option::is_some);
-        secrets || texts || files || self.namespace.is_some() || self.anchors.is_some()
+        secrets || texts || files || self.namespace.is_some() || self.anchors.is_some() || !self.patterns.is_empty()
     }
 
     fn plain_secrets(&self) -> PlainSecrets {
@@ -178,7 +185,9 @@ impl TryFrom<LiveKeys> for Live {
                 let service = service.0.clone();
                 let namespace = keys.namespace.as_ref().map(|name| name.0.clone()).unwrap_or_default();
                 let anchors = keys.anchors.as_ref().map_or_else(AnchorNames::usual, |anchors| anchors.0.clone());
+                let patterns = patterns(&keys, &anchors)?;
                 TopicPlace::Pulsar(Box::new(PulsarPlace {
+                    patterns,
                     tls: tls(&keys, &service)?,
                     entry: entry(keys)?,
                     service,
@@ -188,6 +197,22 @@ impl TryFrom<LiveKeys> for Live {
             }
         };
         Ok(Live { place, retention, plain_secrets })
+    }
+}
+
+/// The patterns, once they can be read and kept.
+fn patterns(keys: &LiveKeys, anchors: &AnchorNames) -> Result<BTreeMap<String, String>> {
+    for (name, pattern) in &keys.patterns {
+        if pattern.is_empty() {
+            return Err(Error::invalid(format!("the pattern of {name} is empty, expected one such as \"{name}-.*\"")));
+        }
+        TopicPattern::new(pattern, String::new(), String::new())?;
+    }
+    match anchors {
+        AnchorNames::None if !keys.patterns.is_empty() => Err(Error::invalid(
+            "patterns need a subscription that keeps the list of their topics, expected no anchors = false beside them",
+        )),
+        _ => Ok(keys.patterns.clone()),
     }
 }
 
@@ -375,6 +400,13 @@ mod tests {
             (r#"topics = "a", anchors = false"#, "other keys are of a cluster of Pulsar"),
             (r#"pulsar = "pulsar://a", anchors = "a/b""#, "expected false, or what the names of subscriptions"),
             (r#"pulsar = "pulsar://a", tenant = "t""#, "unknown field `tenant`"),
+            (r#"pulsar = "pulsar://a", patterns = { a = "b(" }"#, "the pattern of topics \"b(\" cannot be read"),
+            (
+                r#"pulsar = "pulsar://a", patterns = { a = "" }"#,
+                "the pattern of a is empty, expected one such as \"a-.*\"",
+            ),
+            (r#"pulsar = "pulsar://a", anchors = false, patterns = { a = "b" }"#, "expected no anchors = false"),
+            (r#"topics = "a", patterns = { a = "b" }"#, "other keys are of a cluster of Pulsar"),
         ] {
             let error = read(live).unwrap_err();
             assert!(error.contains(what), "{live}: {error}");

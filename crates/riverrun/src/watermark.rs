@@ -106,6 +106,11 @@ fn add_backlogs(project: &Project, stream: &mut Value) {
             batch_index: u32::try_from(number(&at["batch_index"])).unwrap_or(0),
         });
         let index = u32::try_from(number(&partition["partition"])).unwrap_or(0);
+        if let Ok(Some(topic)) = &topic
+            && let Some(name) = topic.partition_name(index)
+        {
+            partition["topic"] = name.into();
+        }
         let end = match &topic {
             Ok(Some(topic)) => topic.open(index, position).and_then(|mut log| log.end()).map(|end| end.last),
             Ok(None) => Err(Error::invalid(format!("topic \"{name}\" is not there"))),
@@ -182,8 +187,9 @@ fn partition_text(one: &Value) -> String {
         (Some(entries), _) => format!("{} entries after it", show::count(entries)),
         (None, _) => "more after it, in other ledgers".to_owned(),
     };
+    let name = one["topic"].as_str().map(|name| format!(" ({name})")).unwrap_or_default();
     format!(
-        "    partition {}: {}, {position} (arrived {}), {backlog}; clock {}, watermark {}{}",
+        "    partition {}{name}: {}, {position} (arrived {}), {backlog}; clock {}, watermark {}{}",
         one["partition"],
         of("state", "unknown"),
         of("arrival", "never"),

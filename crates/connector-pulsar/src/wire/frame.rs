@@ -164,6 +164,8 @@ fn kind(command: &Command) -> i32 {
         Command::Seek(_) => 28,
         Command::GetLastMessageId(_) => 29,
         Command::GetLastMessageIdResponse(_) => 30,
+        Command::GetTopicsOfNamespace(_) => 32,
+        Command::GetTopicsOfNamespaceResponse(_) => 33,
         Command::GetSchema(_) => 34,
         Command::GetSchemaResponse(_) => 35,
         Command::AuthChallenge(_) => 36,

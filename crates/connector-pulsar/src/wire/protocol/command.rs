@@ -6,7 +6,8 @@ use super::consuming::{
 };
 use super::greeting::{AuthChallenge, AuthResponse, Connect, Connected};
 use super::lookup::{
-    LookupTopic, LookupTopicResponse, PartitionedTopicMetadata, PartitionedTopicMetadataResponse, TopicMigrated,
+    GetTopicsOfNamespace, GetTopicsOfNamespaceResponse, LookupTopic, LookupTopicResponse, PartitionedTopicMetadata,
+    PartitionedTopicMetadataResponse, TopicMigrated,
 };
 use super::producing::{CloseProducer, Producer, ProducerSuccess, Send, SendError, SendReceipt};
 use super::schema::{GetSchema, GetSchemaResponse};
@@ -93,6 +94,10 @@ pub enum Command {
     GetLastMessageId(GetLastMessageId),
     #[prost(message, tag = "30")]
     GetLastMessageIdResponse(GetLastMessageIdResponse),
+    #[prost(message, tag = "32")]
+    GetTopicsOfNamespace(GetTopicsOfNamespace),
+    #[prost(message, tag = "33")]
+    GetTopicsOfNamespaceResponse(GetTopicsOfNamespaceResponse),
     #[prost(message, tag = "34")]
     GetSchema(GetSchema),
     #[prost(message, tag = "35")]
@@ -114,7 +119,7 @@ pub struct BaseCommand {
     pub kind: i32,
     #[prost(
         oneof = "Command",
-        tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 34, 35, 36, 37, 38, 68"
+        tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 32, 33, 34, 35, 36, 37, 38, 68"
     )]
     pub command: Option<Command>,
 }

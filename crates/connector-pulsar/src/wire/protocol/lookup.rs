@@ -68,6 +68,23 @@ pub struct LookupTopicResponse {
     pub proxy_through_service_url: Option<bool>,
 }
 
+/// Asks for all persistent topics of a namespace; the partitions of one are topics of their own.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct GetTopicsOfNamespace {
+    #[prost(uint64, required, tag = "1")]
+    pub request_id: u64,
+    #[prost(string, required, tag = "2")]
+    pub namespace: String,
+}
+
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct GetTopicsOfNamespaceResponse {
+    #[prost(uint64, required, tag = "1")]
+    pub request_id: u64,
+    #[prost(string, repeated, tag = "2")]
+    pub topics: Vec<String>,
+}
+
 #[derive(Clone, PartialEq, Eq, Message)]
 pub struct TopicMigrated {
     #[prost(uint64, required, tag = "1")]

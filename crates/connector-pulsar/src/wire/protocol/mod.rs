@@ -21,8 +21,8 @@ pub use consuming::{
 };
 pub use greeting::{AuthChallenge, AuthData, AuthResponse, Connect, Connected, FeatureFlags};
 pub use lookup::{
-    LookupTopic, LookupTopicResponse, LookupType, PartitionedTopicMetadata, PartitionedTopicMetadataResponse,
-    TopicMigrated,
+    GetTopicsOfNamespace, GetTopicsOfNamespaceResponse, LookupTopic, LookupTopicResponse, LookupType,
+    PartitionedTopicMetadata, PartitionedTopicMetadataResponse, TopicMigrated,
 };
 pub use metadata::{
     BrokerEntryMetadata, CompressionType, EncryptionKeys, KeyValue, MessageIdData, MessageMetadata,
