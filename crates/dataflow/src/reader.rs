@@ -28,6 +28,8 @@ pub enum ReaderState {
 pub struct ReadBounds {
     /// Whether rows may be given out: all splits of the stream have a reader, and the first checkpoint is durable.
     pub go: bool,
+    /// Whether the end of the job was asked for and waits for a checkpoint that is on its way: nothing more is given out.
+    pub stops: bool,
     /// The watermark that the stream had given in the checkpoint that the run began from; readers begin there.
     pub given: EventTime,
     /// Whether a split that had no row when it was first looked at may join.

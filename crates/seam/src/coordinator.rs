@@ -57,6 +57,8 @@ pub(crate) struct JobCoordinator {
     joining: BTreeSet<ReaderId>,
     // Whether the last barrier was sent.
     ended: bool,
+    // Whether the end was asked for while a checkpoint was on its way, which may take as long as an output stands still.
+    stops: bool,
 }
 
 /// What a stage said of the rows that it holds.
@@ -92,7 +94,10 @@ impl Coordinator for JobCoordinator {
             }
             CoordinatorEvent::Durable(number) => self.durable(number, &mut actions)?,
             CoordinatorEvent::TooLate(number) => self.give_up(number, &mut actions),
-            CoordinatorEvent::CheckpointWanted(purpose) => self.want(purpose),
+            CoordinatorEvent::CheckpointWanted(purpose) => {
+                self.stops |= purpose == CheckpointPurpose::End && self.running.is_some();
+                self.want(purpose);
+            }
         }
         self.begin_checkpoint(&mut actions);
         self.bound(&mut actions);
@@ -130,6 +135,7 @@ impl JobCoordinator {
             wanted: None,
             joining: BTreeSet::new(),
             ended: false,
+            stops: false,
         })
     }
 
@@ -156,6 +162,7 @@ impl JobCoordinator {
         self.bounds = vec![None; self.streams.len()];
         (self.running, self.wanted, self.ended) =
             (None, self.wanted.filter(|wanted| *wanted == CheckpointPurpose::End), false);
+        self.stops = false;
         self.joining.clear();
         let mut assigned: BTreeMap<ReaderId, Vec<SplitState>> = BTreeMap::new();
         for (stream, state) in &self.durable.splits {
@@ -361,6 +368,7 @@ impl JobCoordinator {
         let meets_absent = meeting.streams.iter().any(|&other| other != stream && self.may_join(other));
         ReadBounds {
             go: !self.is_first(),
+            stops: self.stops,
             given: self.durable.watermarks[stream],
             may_join: self.is_first() || self.is_replayed(),
             least,

@@ -19,6 +19,7 @@ mod open;
 mod partition;
 mod placing;
 mod position;
+mod presence;
 mod probe;
 mod read_again;
 mod reader;

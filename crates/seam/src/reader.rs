@@ -12,6 +12,7 @@ use crate::history::{History, HistoryRoom, SharePosition};
 use crate::live::{LiveBounds, LiveReader};
 use crate::placing::Aside;
 use crate::position::ShareBytes;
+use crate::presence::State;
 use crate::report::{Reporter, no_bounds};
 use crate::source::Source;
 use crate::unreleased::{OutRows, UnreleasedRows};
@@ -56,18 +57,6 @@ pub(crate) struct StreamReader {
     // What became of the rows that were read.
     fates: Fates,
     reporter: Reporter,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    Present,
-    /// It has given its last own watermark; from the next poll on it follows, or is absent.
-    Leaves,
-    /// It has given rows or a watermark, has nothing left to wait for, and goes on after others: steps may hold rows of it
-    /// that would come too late after a watermark that went on without it.
-    Follows,
-    /// It has nothing to wait for, and never gave a row or a watermark.
-    Absent,
 }
 
 impl Reader for StreamReader {
@@ -120,7 +109,7 @@ impl Reader for StreamReader {
 
     fn poll(&mut self, rows_max: usize, now: ProcessingTime) -> Result<Polled> {
         let (mut batch, mut aside, mut until) = (None, Vec::new(), None);
-        if self.bounds.go {
+        if self.gives() {
             let before = self.given;
             batch = self.poll_rows(rows_max, &mut aside)?;
             let given = batch.as_ref().map_or(0, |batch| batch.rows() as i64);
@@ -435,6 +424,11 @@ impl StreamReader {
         None
     }
 
+    /// Whether rows may be given out, and the watermark may move.
+    fn gives(&self) -> bool {
+        self.bounds.go && !self.bounds.stops
+    }
+
     fn watermark(&self) -> Option<EventTime> {
         (self.state != State::Absent).then_some(self.given)
     }
@@ -481,7 +475,7 @@ impl StreamReader {
         // A history that is past the topic is held back by nothing.
         let has_ready = self.history.as_ref().is_some_and(History::has_ready);
         let free = has_ready && self.is_past_topic();
-        let ready = self.bounds.go && (gave || more || free || self.state == State::Leaves);
+        let ready = self.gives() && (gave || more || free || self.state == State::Leaves);
         if ready { ReaderState::Ready } else { ReaderState::Waiting { until } }
     }
 

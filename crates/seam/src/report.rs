@@ -9,6 +9,7 @@ const STRIDE: Span = Span::millis(20);
 pub(crate) fn no_bounds() -> ReadBounds {
     ReadBounds {
         go: false,
+        stops: false,
         given: EventTime::MIN,
         may_join: false,
         least: EventTime::MIN,

@@ -26,6 +26,7 @@ impl Free {
     fn bounds(&self, end: Option<EventTime>) -> Vec<CoordinatorAction> {
         self.send(&Command::Bounds(ReadBounds {
             go: true,
+            stops: false,
             given: EventTime::MIN,
             may_join: true,
             least: EventTime::MAX,

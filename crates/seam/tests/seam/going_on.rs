@@ -18,7 +18,7 @@ struct Job {
     start: Option<EventTime>,
 }
 
-fn only_live(topic: &Arc<MemoryTopic>, delay: i64, quiet: Quiet) -> StreamInput {
+pub fn only_live(topic: &Arc<MemoryTopic>, delay: i64, quiet: Quiet) -> StreamInput {
     let live = Some(Live { topic: topic.clone(), decode: Arc::new(Text) });
     StreamInput { spec: spec(delay, quiet), history: None, history_frontier: None, live }
 }

@@ -119,6 +119,9 @@ pub struct Host {
     bounds: Vec<Option<ReadBounds>>,
     // Whether all streams end at one time.
     has_one_end: bool,
+    /// Whether checkpoints wait to be stored, and the one that does.
+    pub store_is_away: bool,
+    unstored: Option<u64>,
 }
 
 impl Host {
@@ -173,6 +176,8 @@ impl Host {
             ceiling: None,
             bounds: vec![None; count],
             has_one_end: true,
+            store_is_away: false,
+            unstored: None,
         };
         host.tell(CoordinatorEvent::Start { readers: counts, stages: vec![STAGE] })?;
         host.tell(CoordinatorEvent::Holds { stage: STAGE, due: Vec::new(), replayed: true })?;
@@ -203,6 +208,17 @@ impl Host {
     /// Asks for a checkpoint.
     pub fn want_checkpoint(&mut self) -> Result<()> {
         self.tell(CoordinatorEvent::CheckpointWanted(CheckpointPurpose::Commit))
+    }
+
+    /// Asks for the end.
+    pub fn want_end(&mut self) -> Result<()> {
+        self.tell(CoordinatorEvent::CheckpointWanted(CheckpointPurpose::End))
+    }
+
+    /// Stores checkpoints again, the one that waits first.
+    pub fn store_is_back(&mut self) -> Result<()> {
+        self.store_is_away = false;
+        self.unstored.take().map_or(Ok(()), |number| self.tell(CoordinatorEvent::Durable(number)))
     }
 
     pub fn state(&self, id: ReaderId) -> ReaderState {
@@ -321,7 +337,10 @@ impl Host {
                         self.checkpoints += 1;
                         let (rows, last) = (self.rows.iter().map(Vec::len).collect(), self.ended);
                         self.kept = Some(Kept { state: state.clone(), level: self.level, rows, last });
-                        self.events.push_back(CoordinatorEvent::Durable(state.number));
+                        match self.store_is_away {
+                            true => self.unstored = Some(state.number),
+                            false => self.events.push_back(CoordinatorEvent::Durable(state.number)),
+                        }
                     }
                 }
             }

@@ -8,5 +8,6 @@ mod going_on;
 mod history;
 mod host;
 mod memory;
+mod stops;
 mod streams;
 mod switch;
