@@ -148,7 +148,9 @@ fn trial(seed: u64) {
         }
         let signal = if trial.chance.permille(800) { "KILL" } else { "INT" };
         running.signal(signal);
-        let ended = running.ended(RUN).expect("it ends");
+        let ended = running.ended(RUN).unwrap_or_else(|| {
+            panic!("seed {seed}: it does not end after {signal}: {}\n{}", running.told(), running.threads())
+        });
         // A process that has said nothing may not have come to where it takes Ctrl-C as its end.
         let had_not_begun = ended.code.is_none() && ended.told.is_empty();
         let is_wanted = ended.code == if signal == "KILL" { None } else { Some(0) };

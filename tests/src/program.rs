@@ -112,6 +112,17 @@ impl Program {
         }
     }
 
+    /// What its threads wait for, a line each: of one that does not end.
+    pub fn threads(&self) -> String {
+        let tasks = std::path::PathBuf::from(format!("/proc/{}/task", self.id()));
+        let of = |task: &Path, file: &str| fs::read_to_string(task.join(file)).unwrap_or_default().trim().to_owned();
+        let line = |task: fs::DirEntry| {
+            let task = task.path();
+            format!("{}: {} {}\n", of(&task, "comm"), of(&task, "wchan"), of(&task, "syscall"))
+        };
+        fs::read_dir(tasks).map(|tasks| tasks.flatten().map(line).collect()).unwrap_or_default()
+    }
+
     /// All that it has said.
     pub fn told(&self) -> String {
         self.told.lock().expect("no reader fails").join("\n")
