@@ -78,14 +78,23 @@ impl Manifest {
         self.pieces().fold(0, |sum, piece| sum.saturating_add(piece.bytes))
     }
 
-    /// Refuses a savepoint that was made before the job began anew: outputs may hold rows of what came after that.
+    /// Refuses a savepoint of another beginning of the job: outputs may hold rows of what came after it.
     pub fn check_same_generation(&self, saved: &Manifest) -> Result<()> {
-        if self.facts.generation == saved.facts.generation || seeded::has(Bug::OlderGeneration) {
+        let (own, other) = (self.facts.generation, saved.facts.generation);
+        if own == other || seeded::has(Bug::OlderGeneration) {
             return Ok(());
         }
+        if own < other {
+            return Err(Error::invalid(format!(
+                "this savepoint of checkpoint {} is of a later beginning of job \"{}\" (run {other}) than the checkpoints that \
+                 are here (run {own}), so that nobody knows which of its rows the outputs hold: resume it where the checkpoints \
+                 of that beginning are, or bring these back; `riverrun run` goes on from the newest checkpoint here, {}",
+                saved.coordinator.number, self.facts.job, self.coordinator.number
+            )));
+        }
         Err(Error::invalid(format!(
-            "job \"{}\" was begun anew after this savepoint of checkpoint {} was made, and its outputs hold rows of the new \
-             beginning, which would be there twice: `riverrun run` goes on from the newest checkpoint, {}",
+            "job \"{}\" was begun anew after this savepoint of checkpoint {} was made, by --fresh or by a change that kept no \
+             state, and its outputs hold rows of the new beginning, which would be there twice: `riverrun run` goes on from the newest checkpoint, {}",
             self.facts.job, saved.coordinator.number, self.coordinator.number
         )))
     }

@@ -6,6 +6,7 @@
 //! <folder>/state-..       what the manifest names, under the same names
 //! <folder>/data-<name>    the data files of outputs that were prepared and may not be committed
 //! <folder>/manifest-..    as the checkpoint has it
+//! <folder>/begun          in a store: made before all else, so that of two who write one place at once one is refused
 //! ```
 //!
 //! Nothing of it is named from outside: a run that goes on from it copies all of it first, so that it may be moved, copied
@@ -19,6 +20,7 @@ use crate::reading;
 use crate::store::{Created, Store};
 use dataflow::{Error, OutputState, Result};
 use std::ffi::OsStr;
+use std::fmt::Display;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -27,6 +29,8 @@ use xxhash_rust::xxh3::xxh3_64;
 
 const UNFINISHED: &str = ".unfinished-savepoint-";
 const DATA: &str = "data-";
+/// The object by which who writes a savepoint into a store takes its place.
+const BEGUN: &str = "begun";
 /// The folders that data files in a store are fetched into.
 const FETCHED: &str = "fetched-";
 
@@ -101,15 +105,10 @@ impl Savepoint {
     /// Copies a checkpoint, which must stay meanwhile, into a place where there is none yet: it is there whole, or not at
     /// all. Only the run that holds the checkpoints may.
     pub(crate) fn write(from: &dyn Store, manifest: Manifest, to: &Place, pending: &PendingFiles) -> Result<Savepoint> {
-        let taken = || Error::invalid(format!("\"{to}\" is there already, name another folder for the savepoint"));
         match to {
-            Place::Folder(folder) if folder.symlink_metadata().is_ok() => return Err(taken()),
-            Place::Folder(folder) => write_folder(from, &manifest, folder, pending)?,
-            Place::Store { objects, .. } if !names::manifests(objects)?.is_empty() => return Err(taken()),
-            // Without its manifest it is none.
-            Place::Store { objects, .. } => {
-                fill(from, &manifest, objects, pending, &|file, name| upload_file(file, objects, name))?;
-            }
+            Place::Folder(folder) if folder.symlink_metadata().is_ok() => return Err(taken(to)),
+            Place::Folder(folder) => write_folder(from, &manifest, (to, folder), pending)?,
+            Place::Store { objects, .. } => write_objects(from, &manifest, (to, objects), pending)?,
         }
         Ok(Savepoint::of(to.clone(), manifest))
     }
@@ -131,15 +130,33 @@ impl Drop for DataCopies {
     }
 }
 
+/// A place that holds something.
+fn taken(to: &dyn Display) -> Error {
+    Error::invalid(format!("\"{to}\" is there already, name another folder for the savepoint"))
+}
+
 /// Writes a savepoint into a folder beside, and gives that its name.
-fn write_folder(from: &dyn Store, manifest: &Manifest, to: &Path, pending: &PendingFiles) -> Result<()> {
+fn write_folder(
+    from: &dyn Store,
+    manifest: &Manifest,
+    (place, to): (&Place, &Path),
+    pending: &PendingFiles,
+) -> Result<()> {
+    let named = |e: io::Error| match e.kind() {
+        // Another savepoint got the name meanwhile.
+        io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => taken(place),
+        _ => io_error("make", to, e),
+    };
     let beside = Folder::create(parent(to))?;
     let own = format!("{UNFINISHED}{:016x}-", xxh3_64(from.place("").as_bytes()));
     remove_all(&beside, &own)?;
     let unfinished = beside.path().join(format!("{own}{}", uuid::Uuid::new_v4().simple()));
     let written = Folder::create(&unfinished)
-        .and_then(|into| fill(from, manifest, &into, pending, &|file, name| copy_file(file, &into.path().join(name))))
-        .and_then(|()| std::fs::rename(&unfinished, to).map_err(|e| io_error("make", to, e)));
+        .and_then(|into| {
+            copy_pending(manifest, pending, &mut |file, name| copy_file(file, &into.path().join(name)))?;
+            copy(from, manifest, &into)
+        })
+        .and_then(|()| std::fs::rename(&unfinished, to).map_err(named));
     if let Err(error) = written {
         // What stays of it is removed by the next savepoint; the error that matters is the first one.
         let _ = std::fs::remove_dir_all(&unfinished);
@@ -157,20 +174,86 @@ fn remove_all(beside: &Folder, own: &str) -> Result<()> {
     Ok(())
 }
 
-/// Copies the data files that a checkpoint has pending, each by its name, and the checkpoint.
-fn fill(
+/// Writes a savepoint into a store. Its place is taken by an object that is made once, before anything else is, and stays:
+/// of two that are written at the same moment, of one job or of two, one is refused, and nothing of it is mixed in. Without
+/// its manifest, which comes last, it is none.
+pub(crate) fn write_objects(
+    from: &dyn Store,
+    manifest: &Manifest,
+    (place, into): (&dyn Display, &dyn Store),
+    pending: &PendingFiles,
+) -> Result<()> {
+    let sign = uuid::Uuid::new_v4().simple().to_string();
+    let begun = into.create(BEGUN, sign.as_bytes());
+    // One of an older riverrun was not begun like this.
+    let is_there = || names::manifests(into).map(|numbers| !numbers.is_empty());
+    match begun {
+        Ok(Created::New) if is_there()? => return Err(taken(place)),
+        Ok(Created::New) => {}
+        Ok(Created::Exists) if is_there()? => return Err(taken(place)),
+        Ok(Created::Exists) => {
+            return Err(Error::invalid(format!(
+                "another savepoint is being written to \"{place}\", or was begun there by a process that was killed meanwhile: \
+                 name another folder, or remove what is in this one"
+            )));
+        }
+        Err(error) => {
+            // It may have come there all the same, and would keep everybody out.
+            if matches!(into.read(BEGUN), Ok(Some(found)) if found == sign.as_bytes()) {
+                let _ = into.delete(BEGUN);
+            }
+            return Err(error);
+        }
+    }
+    let mut made = Vec::new();
+    if let Err(error) = copy_objects(from, manifest, into, pending, &mut made) {
+        // The place is free again once nothing of this is in it. What stays keeps others out, who are told so.
+        let is_gone = made.iter().all(|name| into.delete(name).is_ok());
+        let _ = is_gone.then(|| into.delete(BEGUN));
+        return Err(error);
+    }
+    // Where nobody knows whether this has come there, all that it names stays.
+    create(into, &names::manifest(manifest.number), &manifest.to_bytes())
+}
+
+/// Copies data files and state into a store; names what was made.
+fn copy_objects(
     from: &dyn Store,
     manifest: &Manifest,
     into: &dyn Store,
     pending: &PendingFiles,
-    copy_data: &dyn Fn(&Path, &str) -> Result<()>,
+    made: &mut Vec<String>,
+) -> Result<()> {
+    copy_pending(manifest, pending, &mut |file, name| {
+        let bytes = match std::fs::read(file) {
+            Ok(bytes) => bytes,
+            // It is left out, as it is where copies lie in a folder.
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(e) => return Err(io_error("read", file, e)),
+        };
+        create(into, name, &bytes)?;
+        made.push(name.to_owned());
+        Ok(())
+    })?;
+    for file in &manifest.files {
+        create(into, &file.name, &reading::read_file(from, file)?)?;
+        made.push(file.name.clone());
+    }
+    Ok(())
+}
+
+/// Copies the data files that a checkpoint has pending, each by its name.
+fn copy_pending(
+    manifest: &Manifest,
+    pending: &PendingFiles,
+    copy_data: &mut dyn FnMut(&Path, &str) -> Result<()>,
 ) -> Result<()> {
     for output in manifest.outputs.iter().filter(|output| !output.pending.is_empty()) {
         for file in pending(output)? {
             copy_data(&file, &data_name(&file))?;
         }
     }
-    copy(from, manifest, into)
+    Ok(())
 }
 
 /// Copies the state and, when all of it is there, the manifest of a checkpoint into another store.
@@ -198,15 +281,6 @@ fn copy_file(from: &Path, to: &Path) -> Result<()> {
         copied => copied.map_err(|e| io_error(&format!("copy \"{}\" to", from.display()), to, e))?,
     };
     File::open(to).and_then(|file| file.sync_all()).map_err(|e| io_error("write", to, e))
-}
-
-/// Copies a file into a store; one that is gone is left out, as it is where copies lie in a folder.
-fn upload_file(from: &Path, into: &dyn Store, name: &str) -> Result<()> {
-    match std::fs::read(from) {
-        Ok(bytes) => create(into, name, &bytes),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(e) => Err(io_error("read", from, e)),
-    }
 }
 
 /// The name of the copy of a data file; those of data files are never used twice.
