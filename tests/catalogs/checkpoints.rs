@@ -3,6 +3,7 @@
 
 use crate::project::{EVENTS, Folder, RUN, with_history};
 use access::Secret;
+use dataflow::ProcessingTime;
 use object_stores::{AzureSettings, ObjectFolder, S3Settings, StoreAccess, StoreSettings, check_exclusive};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -320,7 +321,7 @@ fn a_job_goes_on_while_the_store_is_away_and_takes_checkpoints_when_it_is_back()
 
 /// What checkpoints ask of a store.
 fn conforms(folder: &ObjectFolder) {
-    check_exclusive(folder).unwrap();
+    check_exclusive(folder, ProcessingTime(now())).unwrap();
     assert_eq!(folder.names().unwrap(), [""; 0]);
     assert!(folder.create("a", b"one").unwrap() && folder.create("a", b"one").unwrap());
     assert!(!folder.create("a", b"other").unwrap());

@@ -4,8 +4,8 @@ use crate::names;
 use crate::reading;
 use crate::seeded::{self, Bug};
 use crate::store::Store;
-use dataflow::Result;
-use object_stores::is_probe;
+use dataflow::{ProcessingTime, Result};
+use object_stores::is_left_probe;
 use std::collections::HashSet;
 
 /// What may be collected, and what is kept.
@@ -19,6 +19,8 @@ pub(crate) struct Collection<'a> {
     pub first: u64,
     /// How many manifests are kept.
     pub kept: usize,
+    /// The time, by which what runs that begin try out in a store is left alone.
+    pub now: ProcessingTime,
 }
 
 impl Collection<'_> {
@@ -44,7 +46,7 @@ impl Collection<'_> {
         for name in self.store.list("")? {
             let is_own = |epoch| epoch <= self.epoch || seeded::has(Bug::CollectAnyEpoch);
             let is_left = names::epoch_of_state(&name).is_some_and(is_own) && !named.contains(&name);
-            if is_left || is_probe(&name) {
+            if is_left || is_left_probe(&name, self.now) {
                 self.store.delete(&name)?;
             }
         }

@@ -31,7 +31,7 @@ impl Hold {
             Place::Store { objects, .. } => {
                 let own = LeaseHolder::own(id_of(&folder)?, clock);
                 let lapsed = Lease::look(objects, &own)?;
-                check_exclusive(objects)?;
+                check_exclusive(objects, clock.now())?;
                 Some(Lease::take(objects, own, lapsed.as_deref())?)
             }
         };

@@ -374,8 +374,8 @@ impl Checkpoints {
     }
 
     fn collect_as(&self, own: u64, first: u64) {
-        let (store, epoch, kept) = (&*self.store, self.epoch, self.kept);
-        if let Err(e) = (Collection { store, epoch, own, first, kept }).collect() {
+        let (store, epoch, kept, now) = (&*self.store, self.epoch, self.kept, self.clock.now());
+        if let Err(e) = (Collection { store, epoch, own, first, kept, now }).collect() {
             (self.warn)(&e.context("old checkpoints could not be deleted"));
         }
     }

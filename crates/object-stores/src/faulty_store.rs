@@ -2,7 +2,7 @@
 
 use crate::{ObjectFolder, check_exclusive};
 use async_trait::async_trait;
-use dataflow::ErrorKind;
+use dataflow::{ErrorKind, ProcessingTime};
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use object_store::memory::InMemory;
@@ -114,6 +114,9 @@ fn folder(wrong: Wrong) -> ObjectFolder {
     ObjectFolder::of_test("s3://lake/a/b", Arc::new(store))
 }
 
+/// When stores are tried.
+const NOW: ProcessingTime = ProcessingTime(1_000_000);
+
 #[test]
 fn what_was_created_by_a_request_whose_answer_was_lost_is_ours() {
     for wrong in [Wrong::Nothing, Wrong::AnswersLost, Wrong::Repeats] {
@@ -175,14 +178,14 @@ fn an_object_is_replaced_by_whoever_has_read_it_last() {
 #[test]
 fn a_store_that_gives_a_name_to_two_is_refused_by_name() {
     for fit in [Wrong::Nothing, Wrong::Repeats, Wrong::AnswersLost] {
-        check_exclusive(&folder(fit)).unwrap_or_else(|error| panic!("{fit:?}: {error}"));
+        check_exclusive(&folder(fit), NOW).unwrap_or_else(|error| panic!("{fit:?}: {error}"));
     }
     for (unfit, why) in [
         (Wrong::ChecksThenWrites, "were told that it is theirs"),
         (Wrong::IgnoresCondition, "were told that it is theirs"),
     ] {
         let folder = folder(unfit);
-        let error = check_exclusive(&folder).unwrap_err();
+        let error = check_exclusive(&folder, NOW).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Invalid);
         let told = error.chain();
         assert!(

@@ -22,7 +22,7 @@ mod object_folder;
 mod preflight;
 
 pub use object_folder::{ObjectFolder, Version};
-pub use preflight::{check_exclusive, is_probe};
+pub use preflight::{check_exclusive, is_left_probe};
 pub use settings::{AzureSettings, GcsSettings, S3Settings, StoreSettings};
 pub use store_access::StoreAccess;
 pub use store_failure::store_failure;

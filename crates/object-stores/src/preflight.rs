@@ -4,32 +4,45 @@
 
 use crate::object_folder::ObjectFolder;
 use bytes::Bytes;
-use dataflow::{Error, ErrorKind, Result};
+use dataflow::{Error, ErrorKind, ProcessingTime, Result, Span};
 use futures::future::join_all;
 
 /// How many names are asked for, each by so many at once.
 const ROUNDS: usize = 4;
 const RIVALS: usize = 8;
 
-/// What the names begin with; an id of 32 letters follows.
+/// What the names begin with; the time in 16 hexadecimal digits, a hyphen and an id of 32 letters follow.
 const PROBE: &str = "probe-";
 
-/// Whether a name was made to find out what a store does; whoever is killed meanwhile leaves one.
-pub fn is_probe(name: &str) -> bool {
-    let id = name.strip_prefix(PROBE);
-    id.is_some_and(|id| id.len() == 32 && id.bytes().all(|letter| letter.is_ascii_hexdigit()))
+/// For how long a probe is left alone, whatever the clocks of two machines say: who finds out what the store does would take
+/// it for a name that was given twice, or is not shown, if another run removed it meanwhile.
+const LEFT_AFTER: Span = Span::seconds(3600);
+
+/// Whether a name was made to find out what a store does, by somebody who was killed meanwhile: one of the last hour may be
+/// in use.
+pub fn is_left_probe(name: &str, now: ProcessingTime) -> bool {
+    let is_hex = |text: &str| text.bytes().all(|letter| letter.is_ascii_hexdigit());
+    let Some(id) = name.strip_prefix(PROBE) else { return false };
+    match id.split_once('-') {
+        Some((at, id)) if at.len() == 16 && id.len() == 32 && is_hex(id) => {
+            let at = i64::from_str_radix(at, 16);
+            at.is_ok_and(|at| at.abs_diff(now.0) > LEFT_AFTER.0.unsigned_abs())
+        }
+        // Those of an older riverrun say no time.
+        _ => id.len() == 32 && is_hex(id),
+    }
 }
 
 /// Finds out whether the store of a folder gives a name to one of those that ask for it at once, and shows what was written;
 /// refused by name where it does not. Takes some dozens of requests.
-pub fn check_exclusive(folder: &ObjectFolder) -> Result<()> {
-    folder.wait_for(check(folder))
+pub fn check_exclusive(folder: &ObjectFolder, now: ProcessingTime) -> Result<()> {
+    folder.wait_for(check(folder, now))
 }
 
-async fn check(folder: &ObjectFolder) -> Result<()> {
+async fn check(folder: &ObjectFolder, now: ProcessingTime) -> Result<()> {
     let mut unknown = None;
     for _ in 0..ROUNDS {
-        let name = format!("{PROBE}{}", uuid::Uuid::new_v4().simple());
+        let name = format!("{PROBE}{:016x}-{}", now.0.max(0), uuid::Uuid::new_v4().simple());
         let checked = round(folder, &name).await;
         let removed = folder.delete_here(&name).await;
         match checked.and(removed) {
@@ -70,4 +83,24 @@ fn unfit(folder: &ObjectFolder, why: &str) -> String {
          those of Amazon, Google and Azure are",
         folder.location()
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_probe_is_left_alone_for_an_hour_by_whatever_clock() {
+        let at = ProcessingTime(7_200_000_000);
+        let id = "0123456789abcdef0123456789abcdef";
+        let name = format!("{PROBE}{:016x}-{id}", at.0);
+        for (now, is_left) in [(at.0, false), (at.0 + LEFT_AFTER.0, false), (at.0 + LEFT_AFTER.0 + 1, true), (0, true)]
+        {
+            assert_eq!(is_left_probe(&name, ProcessingTime(now)), is_left, "{now}");
+        }
+        assert!(is_left_probe(&format!("{PROBE}{id}"), at), "one of an older riverrun");
+        for other in [format!("{PROBE}of a person"), format!("{PROBE}{:016x}-", at.0), format!("{PROBE}x-{id}")] {
+            assert!(!is_left_probe(&other, at), "{other}");
+        }
+    }
 }
