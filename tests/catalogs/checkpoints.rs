@@ -52,6 +52,21 @@ impl Machines {
     }
 }
 
+/// Servers, and a project on two machines that reaches them; none where they cannot be started.
+fn set_up() -> Option<(S3Server, RestServer, Machines)> {
+    if !can_start() {
+        return None;
+    }
+    let (s3, catalog) = (S3Server::start(), RestServer::start(None));
+    let machines = machines_at(&s3.endpoint(), &catalog);
+    Some((s3, catalog, machines))
+}
+
+/// A project on two machines, whose store answers at an address.
+fn machines_at(endpoint: &str, catalog: &RestServer) -> Machines {
+    Machines::new(&settings(catalog, LOCATION, &keys(endpoint, ACCESS_KEY, "TEST_S3_SECRET", REGION)))
+}
+
 /// Where the server keeps the checkpoints of the job.
 fn on_disk(s3: &S3Server) -> PathBuf {
     s3.folder().join("lake/state/on_servers/prod/project")
@@ -117,8 +132,7 @@ fn rows_are_each_there_once_when_runs_are_killed_and_the_network_fails() {
             _ => Fault::ErrorBefore([500, 502, 503, 504, 429][chance.below(5) as usize]),
         })
     });
-    let keys = keys(&store.uri(), ACCESS_KEY, "TEST_S3_SECRET", REGION);
-    let machines = Machines::new(&settings(&catalog, LOCATION, &keys));
+    let machines = machines_at(&store.uri(), &catalog);
     machines.first.publish("dev", 0..EVENTS / 2);
     machines.first.to_end(&["run", "archive", "--until-caught-up"], "prod");
     for kill in 0..kills {
@@ -147,12 +161,7 @@ fn rows_are_each_there_once_when_runs_are_killed_and_the_network_fails() {
 
 #[test]
 fn one_run_at_a_time_holds_checkpoints_on_two_machines_and_one_that_sleeps_is_succeeded() {
-    if !can_start() {
-        return;
-    }
-    let (s3, catalog) = (S3Server::start(), RestServer::start(None));
-    let keys = keys(&s3.endpoint(), ACCESS_KEY, "TEST_S3_SECRET", REGION);
-    let machines = Machines::new(&settings(&catalog, LOCATION, &keys));
+    let Some((s3, _catalog, machines)) = set_up() else { return };
     let Machines { first, second } = &machines;
     first.publish("dev", 0..EVENTS / 2);
     let mut sleeper = first.start(&["run"], "prod");
@@ -165,6 +174,8 @@ fn one_run_at_a_time_holds_checkpoints_on_two_machines_and_one_that_sleeps_is_su
     assert!(told.contains(&holder) && told.contains("run the command there"), "{told}");
     let jobs = second.printed(&["jobs"], "prod");
     assert!(jobs.contains(&format!("runs on another machine: {holder}")), "{jobs}");
+    let watermark = second.printed(&["explain", "watermark"], "prod");
+    assert!(watermark.contains(&format!("the job of all outputs is run by {holder}")), "{watermark}");
     let jobs = first.printed(&["jobs"], "prod");
     assert!(jobs.contains("running since") && jobs.contains("checkpoint "), "{jobs}");
 
@@ -187,12 +198,7 @@ fn one_run_at_a_time_holds_checkpoints_on_two_machines_and_one_that_sleeps_is_su
 
 #[test]
 fn savepoints_lie_in_a_store_and_are_resumed_from_on_another_machine() {
-    if !can_start() {
-        return;
-    }
-    let (s3, catalog) = (S3Server::start(), RestServer::start(None));
-    let keys = keys(&s3.endpoint(), ACCESS_KEY, "TEST_S3_SECRET", REGION);
-    let machines = Machines::new(&settings(&catalog, LOCATION, &keys));
+    let Some((s3, _catalog, machines)) = set_up() else { return };
     let Machines { first, second } = &machines;
     first.publish("dev", 0..EVENTS / 4);
     let mut job = first.start(&["run"], "prod");
@@ -290,8 +296,7 @@ fn a_job_goes_on_while_the_store_is_away_and_takes_checkpoints_when_it_is_back()
         0 => Treatment::Fault(Fault::RequestLost),
         status => Treatment::Fault(Fault::ErrorBefore(status)),
     });
-    let keys = keys(&store.uri(), ACCESS_KEY, "TEST_S3_SECRET", REGION);
-    let machines = Machines::new(&settings(&catalog, LOCATION, &keys));
+    let machines = machines_at(&store.uri(), &catalog);
     let folder = &machines.first;
     folder.publish("dev", 0..EVENTS / 4);
     let mut job = folder.start(&["run"], "prod");
@@ -303,6 +308,9 @@ fn a_job_goes_on_while_the_store_is_away_and_takes_checkpoints_when_it_is_back()
         wait_until_told(&mut job, waits);
         // Longer than a lease is good for: nobody else has wanted it.
         pause(if status == 0 { 10 * SECOND } else { 0 });
+        if status == 503 {
+            asked_while_the_store_is_away(folder);
+        }
         mode.store(200, Ordering::SeqCst);
         folder.wait_for_rows("prod", EVENTS / 4 * part + 1);
     }
@@ -314,9 +322,29 @@ fn a_job_goes_on_while_the_store_is_away_and_takes_checkpoints_when_it_is_back()
     assert_eq!(ended.code, Some(1), "{told}");
     assert!(told.contains("these keys may not do this in bucket \"lake\""), "{told}");
     denies.store(false, Ordering::SeqCst);
+    // One that is told to end while the store is away ends, and nobody says that it came to its last checkpoint.
+    let mut job = folder.start(&["run"], "prod");
+    wait_until_told(&mut job, "goes on from checkpoint");
+    job.ready();
+    while !folder.printed(&["jobs"], "prod").contains("running since") {
+        pause(SECOND / 5);
+    }
+    mode.store(503, Ordering::SeqCst);
+    let told = one_line(&folder.refused(&["stop", "--no-savepoint"], "prod"));
+    assert!(told.contains("has ended, and whether it came to its last checkpoint cannot be told"), "{told}");
+    assert_eq!(job.ended(RUN).expect("it ends").code, Some(1));
+    mode.store(200, Ordering::SeqCst);
     folder.to_end(&["run", "--until-caught-up"], "prod");
     machines.compare();
     assert_no_orphans(&on_disk(&s3));
+}
+
+/// What is asked of a job on its machine while the store of its checkpoints is away.
+fn asked_while_the_store_is_away(folder: &Folder) {
+    let jobs = folder.printed(&["jobs"], "prod");
+    assert!(jobs.contains("the job of all outputs: running since") && jobs.contains("503"), "{jobs}");
+    let watermark = folder.printed(&["explain", "watermark"], "prod");
+    assert!(watermark.contains("partition 0: "), "{watermark}");
 }
 
 /// What checkpoints ask of a store.

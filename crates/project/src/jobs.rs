@@ -3,8 +3,8 @@
 use crate::checkpoint_places::WHOLE_PROJECT;
 use crate::open::Project;
 use crate::savepoints::SavedJob;
-use checkpoint::{Holder, Manifest, Savepoint};
-use dataflow::{EventTime, Fates, ProcessingTime, Result};
+use checkpoint::{Holder, Manifest, Place, Savepoint};
+use dataflow::{Error, ErrorKind, EventTime, Fates, ProcessingTime, Result};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
@@ -17,12 +17,21 @@ pub struct JobOnDisk {
     pub folder: PathBuf,
     /// The newest checkpoint, or why it cannot be read.
     pub newest: Result<Option<NewestCheckpoint>>,
-    /// How many checkpoints there are.
-    pub kept: usize,
+    /// How many checkpoints there are; not known where the store that holds them is away.
+    pub kept: Option<usize>,
     /// The process that has run it last, or runs it now.
     pub holder: Option<Holder>,
     /// Savepoints beside its checkpoints, the oldest first; or why one cannot be read.
     pub savepoints: Vec<Result<SavedJob>>,
+}
+
+/// A job that has run on this machine.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct JobHere {
+    /// Its name in `riverrun.toml`; none for the job of all outputs.
+    pub name: Option<String>,
+    /// The folder with the socket that a run of it is asked by.
+    pub folder: PathBuf,
 }
 
 /// What ARCHIVE statements have left, or write now. Their checkpoints are in the tables that they write.
@@ -60,14 +69,41 @@ pub struct NewestCheckpoint {
 }
 
 impl Project {
-    /// The jobs that have run, the one of all outputs first. What cannot be read of one is said of that one.
+    /// The jobs that have run, the one of all outputs first. What cannot be read of one is said of that one: where a store is
+    /// away, those that have run on this machine are there, with its error in place of a checkpoint. An error where there is
+    /// none of these.
     pub fn jobs_on_disk(&self) -> Result<Vec<JobOnDisk>> {
-        let mut names: BTreeSet<Option<String>> = BTreeSet::new();
-        for place in self.checkpoints_root()?.folders()? {
-            names.extend(Some(None).filter(|_| place.name() == WHOLE_PROJECT));
-            names.extend(place.name().strip_prefix("job-").map(|name| Some(name.to_owned())));
+        let here = self.jobs_here()?;
+        let names = here.iter().map(|job| job.name.clone());
+        match self.checkpoints_root()?.folders() {
+            Ok(places) => {
+                let all: BTreeSet<_> = names.chain(places.iter().filter_map(job_in)).collect();
+                all.into_iter().map(|name| self.job_on_disk(name)).collect()
+            }
+            Err(error) if here.is_empty() => Err(error),
+            // It is not asked again for each of them.
+            Err(error) => Ok(here.into_iter().map(|job| JobOnDisk::of_store_away(job, &error)).collect()),
         }
-        names.into_iter().map(|name| self.job_on_disk(name)).collect()
+    }
+
+    /// The jobs that have run on this machine, the one of all outputs first; no store is asked.
+    pub fn jobs_here(&self) -> Result<Vec<JobHere>> {
+        let root = self.checkpoints_root()?;
+        let here = Place::from(root.local()).folders()?;
+        let names: BTreeSet<_> = here.iter().filter_map(job_in).collect();
+        Ok(names.into_iter().map(|name| JobHere { folder: self.checkpoints_path(name.as_deref()), name }).collect())
+    }
+
+    /// The jobs that have left checkpoints, or savepoints, wherever they ran.
+    pub fn job_names(&self) -> Result<Vec<Option<String>>> {
+        let names: BTreeSet<_> = self.checkpoints_root()?.folders()?.iter().filter_map(job_in).collect();
+        Ok(names.into_iter().collect())
+    }
+
+    /// The newest checkpoint of a job.
+    pub fn newest_checkpoint(&self, name: Option<&str>) -> Result<Option<NewestCheckpoint>> {
+        let newest = checkpoint::look(&self.checkpoints_place(name)?)?;
+        Ok(newest.as_ref().map(NewestCheckpoint::of))
     }
 
     /// The archive, where one has begun.
@@ -86,19 +122,46 @@ impl Project {
     }
 
     /// What a job has left.
-    pub fn job_on_disk(&self, name: Option<String>) -> Result<JobOnDisk> {
+    fn job_on_disk(&self, name: Option<String>) -> Result<JobOnDisk> {
         let (folder, place) = (self.checkpoints_path(name.as_deref()), self.checkpoints_place(name.as_deref())?);
-        let newest = checkpoint::look(&place).map(|newest| newest.as_ref().map(NewestCheckpoint::of));
+        let newest = self.newest_checkpoint(name.as_deref());
+        // A store that is away would be waited for again.
+        if let Err(error) = &newest
+            && error.kind() == ErrorKind::Unavailable
+        {
+            return Ok(JobOnDisk::of_store_away(JobHere { name, folder }, error));
+        }
         let saved = self.savepoints_place(name.as_deref())?.folders()?;
         let savepoints = saved.iter().map(|place| Savepoint::open(place).map(|saved| SavedJob::of(&saved)));
         Ok(JobOnDisk {
             newest,
-            kept: checkpoint::count(&place)?,
+            kept: Some(checkpoint::count(&place)?),
             holder: checkpoint::holder(&folder),
             savepoints: savepoints.collect(),
             folder,
             name,
         })
+    }
+}
+
+/// The job whose checkpoints a place holds, if it is one of the folders for that.
+fn job_in(place: &Place) -> Option<Option<String>> {
+    match place.name() {
+        WHOLE_PROJECT => Some(None),
+        name => Some(Some(name.strip_prefix("job-")?.to_owned())),
+    }
+}
+
+impl JobOnDisk {
+    /// A job of which only this machine can be asked.
+    fn of_store_away(JobHere { name, folder }: JobHere, error: &Error) -> JobOnDisk {
+        let newest = Err(Error::new(error.kind(), error.chain()));
+        JobOnDisk { newest, kept: None, holder: checkpoint::holder(&folder), savepoints: Vec::new(), folder, name }
+    }
+
+    /// Whether the store that holds its checkpoints is away, so that only this machine could be asked.
+    pub fn is_store_away(&self) -> bool {
+        self.kept.is_none()
     }
 }
 

@@ -126,7 +126,7 @@ pub use failure::Failure;
 pub use growing::GrowingTopics;
 pub use housekeeping::{Age, KeptTable};
 pub use job::{CollectedRun, JobOptions, Readers, Wired};
-pub use jobs::{ArchiveOnDisk, JobOnDisk, NewestCheckpoint};
+pub use jobs::{ArchiveOnDisk, JobHere, JobOnDisk, NewestCheckpoint};
 pub use load::Folder;
 pub use mirror::{Mirror, MirrorEnd, MirrorEvent, OpenMirror};
 pub use near_path::with_near_path;

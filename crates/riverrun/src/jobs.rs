@@ -21,7 +21,7 @@ pub fn jobs(project: &Project, json: bool) -> Outcome {
     for job in &jobs {
         let status = status(job);
         let elsewhere = match status {
-            Ok(None) => project.run_elsewhere(job.name.as_deref())?,
+            Ok(None) if !job.is_store_away() => project.run_elsewhere(job.name.as_deref())?,
             _ => None,
         };
         let shown = Shown { job, status: &status, elsewhere: elsewhere.as_ref() };
@@ -141,6 +141,7 @@ fn state(Shown { job, status, elsewhere }: &Shown) -> &'static str {
         (Err(_), _) => "silent",
         (Ok(None), Ok(Some(NewestCheckpoint { is_end: true, .. }))) => "ended",
         (Ok(None), Ok(_)) => "interrupted",
+        (Ok(None), Err(_)) if job.is_store_away() => "unknown",
         (Ok(None), Err(_)) => "damaged",
     }
 }
@@ -155,7 +156,7 @@ fn text(shown: &Shown, anchors: &[Value]) -> String {
                 newest.number,
                 newest.written_at,
                 show::bytes(newest.state_bytes as usize),
-                job.kept,
+                job.kept.unwrap_or_default(),
                 newest.generation
             ));
             lines.extend(rows_text(newest));
@@ -203,6 +204,7 @@ fn running_text(shown: &Shown) -> String {
             }
             "ended" => "ended; `riverrun run` goes on with what comes".to_owned(),
             "interrupted" => "interrupted; `riverrun run` goes on from its checkpoint".to_owned(),
+            "unknown" => "does not run here, and whether it runs elsewhere is not known".to_owned(),
             _ => "does not run, and cannot go on as it is".to_owned(),
         },
         Err(error) => {

@@ -8,7 +8,7 @@ use crate::outcome::Outcome;
 use crate::print;
 use crate::show;
 use dataflow::{Error, Result};
-use project::{AnchorsOf, JobOnDisk, Project, SavedJob, is_location};
+use project::{AnchorsOf, JobHere, NewestCheckpoint, Project, SavedJob, is_location};
 use sql::some_of;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -64,7 +64,8 @@ fn stop_running(project: &Project, (job, found): (Option<&str>, Option<Connectio
         ))
         .into());
     };
-    let before = project.job_on_disk(job.map(str::to_owned))?;
+    // A store that is away does not keep a job of this machine from ending.
+    let before = if args.no_savepoint { project.newest_checkpoint(job).ok() } else { None };
     let wanted = match args.no_savepoint {
         true => None,
         false => Some(args.to.as_deref().map(absolute).transpose()?),
@@ -88,8 +89,11 @@ fn stop_running(project: &Project, (job, found): (Option<&str>, Option<Connectio
         return told(job, &saved, args.json);
     }
     // Without a savepoint its last checkpoint shows how it ended.
-    let newest = project.job_on_disk(job.map(str::to_owned))?.newest?;
-    let has_moved = before.newest.ok().flatten().map(|newest| newest.number) != newest.as_ref().map(|one| one.number);
+    let newest = project.newest_checkpoint(job).map_err(|error| {
+        error.context(format!("{} has ended, and whether it came to its last checkpoint cannot be told", called(job)))
+    })?;
+    let number = |newest: &Option<NewestCheckpoint>| newest.as_ref().map(|newest| newest.number);
+    let has_moved = before.is_none_or(|before| number(&before) != number(&newest));
     match newest.filter(|newest| newest.is_end && has_moved && wanted.is_none()) {
         Some(newest) if args.json => {
             print::line(&serde_json::json!({ "job": job, "stopped": true, "checkpoint": newest.number }).to_string())?;
@@ -133,10 +137,9 @@ pub fn called(job: Option<&str>) -> String {
 /// The job to stop. Of a name that is none the jobs that run are told.
 fn asked<'a>(project: &Project, job: Option<&'a str>) -> Result<Option<&'a str>> {
     checked(project, job).map_err(|error| {
-        let running = project.jobs_on_disk().map_or(Vec::new(), |jobs| jobs.into_iter().filter(runs).collect());
-        let names = running
-            .iter()
-            .map(|job: &JobOnDisk| job.name.as_deref().unwrap_or("that of all outputs, which has no name"));
+        let running = project.jobs_here().map_or(Vec::new(), |jobs| jobs.into_iter().filter(runs).collect());
+        let names =
+            running.iter().map(|job: &JobHere| job.name.as_deref().unwrap_or("that of all outputs, which has no name"));
         match running.len() {
             0 => Error::invalid(format!("{error}; no job runs here now")),
             _ => Error::invalid(format!("{error}; running now: {}", some_of(names))),
@@ -172,7 +175,7 @@ fn running(project: &Project, job: Option<&str>) -> Result<Option<Connection>> {
 }
 
 /// Whether a job runs.
-fn runs(job: &JobOnDisk) -> bool {
+fn runs(job: &JobHere) -> bool {
     matches!(Connection::open(&job.folder), Ok(Some(_)))
 }
 

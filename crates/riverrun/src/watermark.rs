@@ -6,34 +6,45 @@ use crate::outcome::Outcome;
 use crate::savepoint::called;
 use crate::{print, show};
 use dataflow::{Error, EventTime, Position, Quiet, Result, Span};
-use project::{JobOnDisk, Project};
+use project::{JobHere, Project};
 use seam::{PartitionStanding, StreamStats};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::process::ExitCode;
 use std::time::Duration;
 
-/// Shows the partitions of every job that runs.
+/// Shows the partitions of every job that runs here, and names the machines of those that run elsewhere. A store that is away
+/// keeps no job of this machine from being shown.
 pub fn explain(project: &Project, as_json: bool) -> Outcome {
-    let mut running = 0;
-    for job in project.jobs_on_disk()? {
-        running += 1;
+    let (mut running, mut here) = (0, BTreeSet::new());
+    for job in project.jobs_here()? {
         let mut streams = match watermarks(&job) {
             Ok(Some(streams)) => streams,
-            Ok(None) => {
-                running -= 1;
-                continue;
-            }
+            Ok(None) => continue,
             // The others are shown all the same.
             Err(error) => {
+                running += 1;
                 does_not_say(&job, &error, as_json)?;
+                here.insert(job.name);
                 continue;
             }
         };
+        running += 1;
         streams.iter_mut().for_each(|stream| add_backlogs(project, stream));
         match as_json {
             true => print::line(&json!({ "job": job.name, "streams": streams }).to_string())?,
             false => print::data(&print::for_terminal(text(&job, &streams)))?,
         };
+        here.insert(job.name);
+    }
+    match elsewhere(project, &here, as_json) {
+        Ok(others) => running += others,
+        Err(error) if running > 0 => {
+            print::note(format_args!("whether other jobs run on other machines is not known: {}", error.chain()))
+        }
+        Err(error) => {
+            return Err(error.context("no job runs here, and whether one runs elsewhere is not known").into());
+        }
     }
     if running == 0 {
         return Err(Error::invalid(
@@ -45,8 +56,25 @@ pub fn explain(project: &Project, as_json: bool) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Names the machines of the jobs that run elsewhere; how many there are.
+fn elsewhere(project: &Project, here: &BTreeSet<Option<String>>, as_json: bool) -> Result<usize> {
+    let mut others = 0;
+    for name in project.job_names()?.into_iter().filter(|name| !here.contains(name)) {
+        let Some(holder) = project.run_elsewhere(name.as_deref())? else { continue };
+        others += 1;
+        match as_json {
+            true => drop(print::line(&json!({ "job": name, "elsewhere": holder.to_string() }).to_string())?),
+            false => drop(print::data(&show::sentence(&format!(
+                "{} is run by {holder}, and says how it stands on that machine alone: run the command there",
+                called(name.as_deref())
+            )))?),
+        }
+    }
+    Ok(others)
+}
+
 /// Names a job that does not answer.
-fn does_not_say(job: &JobOnDisk, error: &Error, as_json: bool) -> Result<()> {
+fn does_not_say(job: &JobHere, error: &Error, as_json: bool) -> Result<()> {
     match as_json {
         true => drop(print::line(&json!({ "job": job.name, "error": error.chain() }).to_string())?),
         false => {
@@ -57,7 +85,7 @@ fn does_not_say(job: &JobOnDisk, error: &Error, as_json: bool) -> Result<()> {
 }
 
 /// What a running job says of its streams; none where nobody runs it.
-fn watermarks(job: &JobOnDisk) -> Result<Option<Vec<Value>>> {
+fn watermarks(job: &JobHere) -> Result<Option<Vec<Value>>> {
     let Some(mut running) = Connection::open(&job.folder)? else { return Ok(None) };
     running.ask(&Ask::Watermarks)?;
     match running.answer()? {
@@ -133,7 +161,7 @@ fn backlog(position: Option<Position>, last: Option<Position>) -> Value {
     }
 }
 
-fn text(job: &JobOnDisk, streams: &[Value]) -> String {
+fn text(job: &JobHere, streams: &[Value]) -> String {
     let mut lines = vec![called(job.name.as_deref())];
     for stream in streams {
         let watermark =
