@@ -169,6 +169,29 @@ fn late_rows_are_not_written_again_where_all_else_is_read_again() {
     assert_eq!(reports.ids("lake.late"), (20..33).collect::<Vec<_>>());
 }
 
+/// Rows that are read again and that an output has are not counted as written to it.
+#[test]
+fn rows_that_an_earlier_plan_wrote_are_counted_as_left_out() {
+    let mut reports = Reports::new(&[ALL]);
+    reports.put(30);
+    reports.stopped(reports.running());
+    let there = reports.rows("lake.all") as i64;
+    reports.write(&[ALL, NEW]);
+    assert!(reports.built().is_some(), "a table that is new gets all rows");
+    reports.put(5);
+    reports.stopped(reports.running());
+    let counts = |reports: &Reports| {
+        let newest = reports.newest();
+        let fates = newest.rows.steps.iter().find(|(step, _)| step == "into lake.all").map(|(_, fates)| *fates);
+        fates.map(|fates| (fates.of(Fate::Out), fates.of(Fate::LeftOut))).expect("it is an output")
+    };
+    assert_eq!((reports.rows("lake.all") as i64, counts(&reports)), (there + 5, (there + 5, there)));
+    // What goes on from there counts on.
+    reports.put(5);
+    reports.stopped(reports.running());
+    assert_eq!((reports.rows("lake.all") as i64, counts(&reports)), (there + 10, (there + 10, there)));
+}
+
 /// Rows of a table that was taken out of the pipelines were in no table and on their way to none: the last checkpoint was
 /// durable, and the commit after it had not been made.
 #[test]

@@ -18,7 +18,7 @@ use xxhash_rust::xxh3::xxh3_128;
 
 const MAGIC: &[u8; 8] = b"RRCKPT\r\n";
 /// The first version has no rows, the first two no pages, and the first three do not say whether rows come again.
-const VERSION: u8 = 4;
+const VERSION: u8 = 5;
 const CHECKSUM_BYTES: usize = 16;
 
 /// A checkpoint as it is stored.
@@ -246,6 +246,7 @@ const FATES: [Fate; Fate::ALL.len()] = [
     Fate::ScoreFailed,
     Fate::Held,
     Fate::Joined,
+    Fate::LeftOut,
 ];
 
 /// Counts that are zero are left out.

@@ -60,11 +60,13 @@ pub enum Fate {
     Held,
     /// Came in partitions that joined before the watermark, and were moved to the microsecond after it.
     Joined,
+    /// Were not written since the output has them: an earlier plan of the job wrote them.
+    LeftOut,
 }
 
 impl Fate {
     /// All fates, in the order in which they are shown.
-    pub const ALL: [Fate; 13] = [
+    pub const ALL: [Fate; 14] = [
         Fate::In,
         Fate::Out,
         Fate::Filtered,
@@ -78,6 +80,7 @@ impl Fate {
         Fate::ScoreFailed,
         Fate::Held,
         Fate::Joined,
+        Fate::LeftOut,
     ];
 }
 

@@ -20,6 +20,10 @@ pub trait Sink: Send {
     fn position(&self) -> Option<Vec<u8>> {
         None
     }
+    /// How many of the rows that it has taken it has left out, since the output has them from an earlier plan of the job.
+    fn left_out(&self) -> u64 {
+        0
+    }
 }
 
 /// Makes what writers prepared visible, all of a barrier at once.

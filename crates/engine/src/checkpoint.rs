@@ -255,7 +255,8 @@ impl Checkpointer {
             Part::Prepared(output, preparation) => {
                 let number = preparation.barrier.number;
                 let gathered = self.gathered.entry(number).or_default();
-                gathered.rows.add_written(self.outputs[output].parts.node, preparation.rows);
+                let node = self.outputs[output].parts.node;
+                gathered.rows.add_written(node, preparation.rows, preparation.left_out);
                 gathered.prepared.push((output, preparation));
                 number
             }

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 pub struct Conservation {
     // What was sent and what was received.
     edges: BTreeMap<EdgeId, (u64, u64)>,
-    // By node, what was put into the queues of an output, and what its writers have written.
+    // By node, what was put into the queues of an output, and what its writers have taken.
     outputs: BTreeMap<usize, (u64, u64)>,
     fates: BTreeMap<usize, Fates>,
 }
@@ -31,10 +31,13 @@ impl Conservation {
         }
     }
 
-    /// Adds the rows that one writer of an output has written.
-    pub fn add_written(&mut self, node: usize, rows: u64) {
+    /// Adds the rows that one writer of an output has taken, so many of which it has left out.
+    pub fn add_written(&mut self, node: usize, rows: u64, left_out: u64) {
         self.outputs.entry(node).or_default().1 += rows;
-        self.fates.entry(node).or_default().add(Fate::Out, i64::try_from(rows).unwrap_or(i64::MAX));
+        let (rows, left_out) = [rows, left_out].map(|rows| i64::try_from(rows).unwrap_or(i64::MAX)).into();
+        let fates = self.fates.entry(node).or_default();
+        fates.add(Fate::Out, rows - left_out);
+        fates.add(Fate::LeftOut, left_out);
     }
 
     /// Refuses a checkpoint before which rows were lost on their way, or came twice.
@@ -111,21 +114,31 @@ mod tests {
     #[test]
     fn rows_that_add_up_pass() {
         let mut all = whole();
-        all.add_written(2, 4);
+        all.add_written(2, 4, 0);
         all.check(&names(), 7).unwrap();
+    }
+
+    #[test]
+    fn rows_that_a_writer_leaves_out_are_taken_and_not_written() {
+        let mut all = whole();
+        all.add_written(2, 3, 1);
+        all.add_written(2, 1, 1);
+        all.check(&names(), 7).unwrap();
+        let steps: BTreeMap<String, Fates> = all.job_rows(&names(), &JobRows::default()).steps.into_iter().collect();
+        assert_eq!((steps["lake.t"].of(Fate::Out), steps["lake.t"].of(Fate::LeftOut)), (2, 2));
     }
 
     #[test]
     fn a_row_that_is_lost_or_doubled_is_named() {
         let mut all = whole();
-        all.add_written(2, 3);
+        all.add_written(2, 3, 0);
         let error = all.check(&names(), 7).unwrap_err().to_string();
         assert!(
             error.contains("at checkpoint 7") && error.contains("sent 4 to lake.t, which has received 3"),
             "{error}"
         );
         let mut all = whole();
-        all.add_written(2, 4);
+        all.add_written(2, 4, 0);
         all.add(&PartRows { received: vec![((0, 0), 1)], ..PartRows::default() });
         let error = all.check(&names(), 7).unwrap_err().to_string();
         assert!(error.contains("m has sent 5 to w, which has received 6"), "{error}");
@@ -134,7 +147,7 @@ mod tests {
     #[test]
     fn counts_go_on_over_runs_and_rows_that_wait_are_counted_once() {
         let mut all = whole();
-        all.add_written(2, 4);
+        all.add_written(2, 4, 0);
         let mut waited = fates(Fate::Held, 1);
         waited.add(Fate::Filtered, 10);
         let streams = vec![("m".to_owned(), fates(Fate::Out, 100))];

@@ -37,8 +37,10 @@ pub struct Preparation {
     pub committable: Option<Committable>,
     /// Where a writer of a later run goes on.
     pub position: Option<Vec<u8>>,
-    /// The rows that the writer has written in this run.
+    /// The rows that the writer has taken in this run.
     pub rows: u64,
+    /// Those among them that it has left out, since the output has them.
+    pub left_out: u64,
     /// Whether the output has rows of an earlier run that have not come again.
     pub replays: bool,
 }

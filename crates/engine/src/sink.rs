@@ -237,15 +237,24 @@ pub enum WriterStep {
     Ended,
 }
 
+/// What became of the rows that writers of an output have taken.
+#[derive(Debug, Default)]
+pub struct WrittenRows {
+    /// They were written.
+    pub out: AtomicI64,
+    /// They were left out, since the output has them.
+    pub left_out: AtomicI64,
+}
+
 /// Writes the rows of one queue, and prepares at barriers.
 pub struct SinkWriter {
     pub name: String,
     pub sink: Box<dyn Sink>,
     pub queue: Arc<SinkQueue>,
     pub prepared: Box<dyn Fn(Preparation) + Send>,
-    /// Rows of the output that were written, over all its writers.
-    pub written: Arc<AtomicI64>,
-    /// Those that this writer has written.
+    /// Rows of the output over all its writers.
+    pub written: Arc<WrittenRows>,
+    /// Those that this writer has taken.
     pub rows: u64,
     pub clock: Arc<dyn Clock>,
 }
@@ -271,7 +280,8 @@ impl SinkWriter {
             Group::Rows(items) => self.write(items).map(|()| WriterStep::Moved),
             Group::Barrier(barrier) => self.sink.prepare(barrier.number).map(|committable| {
                 let (position, rows, replays) = (self.sink.position(), self.rows, !self.queue.is_replayed());
-                (self.prepared)(Preparation { barrier, committable, position, rows, replays });
+                let left_out = self.sink.left_out();
+                (self.prepared)(Preparation { barrier, committable, position, rows, left_out, replays });
                 if barrier.last { WriterStep::Ended } else { WriterStep::Moved }
             }),
         }
@@ -286,8 +296,11 @@ impl SinkWriter {
         let batches = batches.collect::<Result<Vec<_>>>()?;
         let Some(first) = batches.first() else { return Ok(()) };
         let rows = concat(&first.schema(), &batches)?;
+        let before = self.sink.left_out();
         self.sink.write(&rows)?;
-        self.written.fetch_add(rows.rows() as i64, Relaxed);
+        let left_out = self.sink.left_out().saturating_sub(before) as i64;
+        self.written.out.fetch_add(rows.rows() as i64 - left_out, Relaxed);
+        self.written.left_out.fetch_add(left_out, Relaxed);
         self.rows += rows.rows() as u64;
         Ok(())
     }

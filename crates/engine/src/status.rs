@@ -2,10 +2,10 @@
 
 use crate::coordination::Coordination;
 use crate::notes::Notes;
-use crate::sink::SinkQueue;
+use crate::sink::{SinkQueue, WrittenRows};
 use dataflow::{BadRow, EventTime, Fate, Fates, JobGraph, NodeKind, ProcessingTime};
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// One node over all workers.
@@ -40,8 +40,8 @@ pub struct Backlog {
 pub struct Status {
     names: Vec<(String, bool)>,
     coordination: Arc<Coordination>,
-    // Rows that the writers of each node have written.
-    written: Vec<Arc<AtomicI64>>,
+    // What became of the rows that the writers of each node have taken.
+    written: Vec<Arc<WrittenRows>>,
     // The queues of the outputs, and the node of each.
     queues: Mutex<Vec<(usize, Arc<SinkQueue>)>>,
     notes: Notes,
@@ -80,7 +80,7 @@ impl Status {
         self.coordination.held_by()
     }
 
-    pub(crate) fn written(&self, node: usize) -> &Arc<AtomicI64> {
+    pub(crate) fn written(&self, node: usize) -> &Arc<WrittenRows> {
         &self.written[node]
     }
 
@@ -136,7 +136,8 @@ impl Status {
             all.spilled_bytes += slot.spilled_bytes;
             all.watermark = all.watermark.min(watermark);
         }
-        all.fates.add(Fate::Out, self.written[node].load(Relaxed));
+        all.fates.add(Fate::Out, self.written[node].out.load(Relaxed));
+        all.fates.add(Fate::LeftOut, self.written[node].left_out.load(Relaxed));
         all
     }
 

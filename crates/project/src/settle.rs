@@ -62,8 +62,7 @@ fn leave_out(sink: WiredSink, OutputCut { after, messages, .. }: &OutputCut) -> 
         return WiredSink { after, ..sink };
     }
     let (inner, written) = (sink.writer, messages.clone());
-    let writer =
-        move |worker| Ok(Box::new(UnwrittenRows { inner: inner(worker)?, after: written.clone() }) as Box<dyn Sink>);
+    let writer = move |worker| Ok(Box::new(UnwrittenRows::after(written.clone(), inner(worker)?)) as Box<dyn Sink>);
     WiredSink { writer: Box::new(writer), after, ..sink }
 }
 

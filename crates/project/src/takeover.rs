@@ -242,12 +242,18 @@ fn cut(before: &Manifest, output: &PlannedOutput, comes_at_once: bool) -> Result
 
 /// A writer that leaves out rows of messages whose rows are there.
 pub struct UnwrittenRows {
-    pub inner: Box<dyn Sink>,
-    /// Per partition the last message whose row is there.
-    pub after: Vec<RowOrder>,
+    inner: Box<dyn Sink>,
+    // Per partition the last message whose row is there.
+    after: Vec<RowOrder>,
+    left_out: u64,
 }
 
 impl UnwrittenRows {
+    /// A writer that leaves out the rows of each partition up to that of a message.
+    pub fn after(messages: Vec<RowOrder>, inner: Box<dyn Sink>) -> UnwrittenRows {
+        UnwrittenRows { inner, after: messages, left_out: 0 }
+    }
+
     fn is_written(&self, row: RowOrder) -> bool {
         let partition = row.position().0;
         self.after.iter().any(|last| last.position().0 == partition && row <= *last)
@@ -260,7 +266,10 @@ impl Sink for UnwrittenRows {
         let rows: Vec<u32> = rows.collect();
         match rows.len() == batch.rows() {
             true => self.inner.write(batch),
-            false => self.inner.write(&batch.take(&rows)?),
+            false => {
+                self.left_out += (batch.rows() - rows.len()) as u64;
+                self.inner.write(&batch.take(&rows)?)
+            }
         }
     }
 
@@ -270,5 +279,9 @@ impl Sink for UnwrittenRows {
 
     fn position(&self) -> Option<Vec<u8>> {
         self.inner.position()
+    }
+
+    fn left_out(&self) -> u64 {
+        self.left_out + self.inner.left_out()
     }
 }

@@ -162,4 +162,8 @@ impl Sink for TallySink {
     fn position(&self) -> Option<Vec<u8>> {
         self.inner.position()
     }
+
+    fn left_out(&self) -> u64 {
+        self.inner.left_out()
+    }
 }

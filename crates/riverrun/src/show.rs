@@ -242,6 +242,7 @@ pub fn fate(fate: Fate) -> String {
         Fate::ScoreFailed => "score_failed",
         Fate::Held => "held",
         Fate::Joined => "joined",
+        Fate::LeftOut => "left_out",
     };
     name.to_owned()
 }

@@ -290,12 +290,16 @@ impl Summary<'_> {
 
     fn written(&self) -> String {
         let nodes = self.ended.status.nodes();
-        let rows = |name: &str| nodes.iter().find(|node| node.name == name).map_or(0, |node| node.fates.of(Fate::Out));
-        let parts: Vec<String> = self
-            .outputs
-            .iter()
-            .map(|output| format!("{} {}", output.line, show::counted(rows(&output.node), "row")))
-            .collect();
+        let fates = |name: &str| nodes.iter().find(|node| node.name == name).map(|node| node.fates).unwrap_or_default();
+        let part = |output: &Written| {
+            let fates = fates(&output.node);
+            let left_out = match fates.of(Fate::LeftOut) {
+                0 => String::new(),
+                rows => format!(" ({} left out, written before)", show::count(rows)),
+            };
+            format!("{} {}{left_out}", output.line, show::counted(fates.of(Fate::Out), "row"))
+        };
+        let parts: Vec<String> = self.outputs.iter().map(part).collect();
         show::list("wrote ", &parts, ", ")
     }
 

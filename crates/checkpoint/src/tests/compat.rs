@@ -2,7 +2,7 @@
 
 use super::sample::{check_same, checkpoint, facts, go_on, group, open, uniform};
 use crate::{JobFacts, JobPlan};
-use dataflow::{Checkpoint, CheckpointStore, EventTime, JobRows, KeyGroups, PageScope, Scope};
+use dataflow::{Checkpoint, CheckpointStore, EventTime, Fate, JobRows, KeyGroups, PageScope, Scope};
 use std::path::{Path, PathBuf};
 
 fn sample() -> Checkpoint {
@@ -113,12 +113,30 @@ fn format_6_is_read() {
     check_same(&go_on(folder.path(), 1).unwrap().1, &sample_with_page());
 }
 
+/// With rows that were left out, as earlier formats counted none.
+fn sample_with_left_out() -> Checkpoint {
+    let mut sample = sample_with_page();
+    sample.rows.steps[0].1.add(Fate::LeftOut, 3);
+    sample
+}
+
 #[test]
-fn format_6_is_what_is_written() {
+fn format_7_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, bytes) in files(&stored(7)) {
+        std::fs::write(folder.path().join(name), bytes).unwrap();
+    }
+    let newest = crate::look(folder.path()).unwrap().unwrap();
+    assert_eq!((newest.facts, newest.last, newest.replays), (facts("counts"), true, true));
+    check_same(&go_on(folder.path(), 1).unwrap().1, &sample_with_left_out());
+}
+
+#[test]
+fn format_7_is_what_is_written() {
     let folder = tempfile::tempdir().unwrap();
     let mut run = open(folder.path(), 1).unwrap();
     run.begin(facts("counts")).unwrap();
-    run.put(&Checkpoint { replays: true, ..sample_with_page() }).unwrap();
-    let (written, stored) = (files(folder.path()), files(&stored(6)));
+    run.put(&Checkpoint { replays: true, ..sample_with_left_out() }).unwrap();
+    let (written, stored) = (files(folder.path()), files(&stored(7)));
     assert!(written == stored, "the format has changed, and needs a version: {}", folder.keep().display());
 }

@@ -204,14 +204,14 @@ proptest! {
 #[test]
 fn a_newer_format_is_named() {
     let store = Objects::default();
-    let fields = [5u8];
+    let fields = [6u8];
     store
         .create("manifest-0000000001", &[&b"RRCKPT\r\n"[..], &xxh3_128(&fields).to_le_bytes(), &fields].concat())
         .unwrap();
     let error = reading::newest(&store).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "checkpoint manifest-0000000001 has format 5, and this riverrun reads formats up to 4: use the riverrun that wrote \
+        "checkpoint manifest-0000000001 has format 6, and this riverrun reads formats up to 5: use the riverrun that wrote \
          it, or a newer one"
     );
 }
