@@ -9,8 +9,8 @@ use crate::window::layout::Layout;
 use crate::window::{Frame, Function, Spec};
 use crate::{Aggregate, Window};
 use dataflow::{
-    BadRowPolicy, Batch, Context, EventTime, Input, KeyGroups, Operator, Port, Progress, Snapshot, Span, SpillInMemory,
-    StateMemory, StateReader,
+    BadRowPolicy, Batch, Context, EventTime, Input, KeyGroups, Operator, Port, Progress, Scope, Snapshot, Span,
+    SpillInMemory, StateMemory, StateReader, StateWriter,
 };
 use proptest::prelude::*;
 use std::sync::Arc;
@@ -154,6 +154,41 @@ fn counts(lengths: &[i64]) -> Spec {
         order: vec![],
     };
     Spec { partition_by: vec![0], functions: lengths.iter().enumerate().map(count).collect() }
+}
+
+/// Notes how much of the state that is written lies on disk meanwhile.
+struct Watched<'a> {
+    memory: &'a StateMemory,
+    spilled: usize,
+}
+
+impl StateWriter for Watched<'_> {
+    fn put(&mut self, _: Scope, _: &[u8]) -> dataflow::Result<()> {
+        self.spilled = self.spilled.max(self.memory.spilled());
+        Ok(())
+    }
+}
+
+#[test]
+fn state_that_is_put_together_goes_to_disk_where_memory_is_short() {
+    let row = |time: i64| Row {
+        time,
+        order: time as u128,
+        values: vec![Value::Integer(time % 2), Value::Integer(1), Value::Null, Value::Null, Value::Null],
+    };
+    let rows: Vec<Row> = (0..4_000).map(row).collect();
+    let (before, now) = (counts(&[2_000]), counts(&[2_000, 3_000]));
+    let (columns, ids) = ids(&now);
+    let join = Join::new(schema(), now, (&columns, &ids), layout(&before), true).unwrap().unwrap();
+    let (mut had, mut built) =
+        (Running::new(&before, &memory(false)), Running::new(&join.added_spec(), &memory(false)));
+    had.run(&rows, 3_999);
+    built.run(&rows, 3_999);
+    let (mut kept, mut added) = (had.stored(), built.stored());
+    let memory = StateMemory::with_pages_of(64, 20_000, Box::new(SpillInMemory));
+    let mut watched = Watched { memory: &memory, spilled: 0 };
+    assert_eq!(join.write(&mut kept, Some(&mut added), &memory, &mut watched).unwrap(), Joining::Done);
+    assert!(watched.spilled > 20_000, "{} bytes are on disk", watched.spilled);
 }
 
 #[test]

@@ -142,7 +142,10 @@ impl Joined<'_> {
         rows.share(memory);
         let mut from = AsOwn { from, fingerprint: *fingerprint };
         state::read_stored(&mut from, KeyGroups::ALL, *fingerprint, watermark, |stored| match stored {
-            Stored::Page(page, first) if page.tag == ROW => sweep.take_page(&page, first, &log_map, &mut rows),
+            Stored::Page(page, first) if page.tag == ROW => {
+                sweep.take_page(&page, first, &log_map, &mut rows)?;
+                sweep.fit(u64::MAX, &mut [])
+            }
             Stored::Record(ROW, keys, blob) => sweep.take_record(keys, blob, &log_map, &mut rows),
             Stored::Record(PENDING, _, blob) if takes_rows || join.keeps_rows => {
                 let waiting = state::get_rows(blob, &join.input)?;
@@ -183,6 +186,9 @@ impl Joined<'_> {
         let flags_since: Vec<i64> =
             had_map.flags.iter().map(since_of(self, &kept.flags, |flag| flag.reaches)).collect();
         while had.start() < had.end() || built.start() < built.end() {
+            self.computed.sweep.fit(u64::MAX, &mut [])?;
+            had.fit(std::iter::empty())?;
+            built.fit(std::iter::empty())?;
             let until = next_bound(had)?.min(next_bound(built)?);
             let (had, built) = (self.rows_until(had, until, had_since)?, self.rows_until(built, until, built_since)?);
             let (layout, shape) = (&self.join.layout, self.computed.sweep.shape());
