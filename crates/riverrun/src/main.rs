@@ -43,7 +43,7 @@ mod watermark;
 mod why;
 mod width;
 
-use args::{Cli, Command, ModelCommand, PubsubCommand, PulsarCommand};
+use args::{Cli, Command, ModelCommand, PubsubCommand, PulsarCommand, ResumeArgs, RunArgs};
 use clap::{CommandFactory, FromArgMatches};
 use dataflow::Error;
 use outcome::Outcome;
@@ -77,31 +77,22 @@ fn main() -> ExitCode {
     }
 }
 
+/// Opens the project that a command is for.
+fn open(cli: &Cli) -> Result<Project, Failure> {
+    let mut project = Project::open(&cli.project, &cli.env, Arc::new(clock::SystemClock))?;
+    cli.person.iter().try_for_each(|person| project.write_as(person))?;
+    project.try_models(model_trial::attempt);
+    if let Some(warning) = project.settings_warning() {
+        print::note(format_args!("warning: {warning}"));
+    }
+    Ok(project)
+}
+
 fn command(cli: &Cli) -> Outcome {
-    let open = || {
-        let mut project = Project::open(&cli.project, &cli.env, Arc::new(clock::SystemClock))?;
-        cli.person.iter().try_for_each(|person| project.write_as(person))?;
-        project.try_models(model_trial::attempt);
-        if let Some(warning) = project.settings_warning() {
-            print::note(format_args!("warning: {warning}"));
-        }
-        Ok::<Project, Failure>(project)
-    };
+    let open = || open(cli);
     match &cli.command {
         Command::Init { folder } => init::init(folder),
-        Command::Run(args) => {
-            let mut project = open()?;
-            args.job.iter().for_each(|job| project.for_job(job));
-            let is_archive = args.job.as_deref() == Some("archive");
-            // One that ends where the topics end now takes them as they are.
-            let ends = args.until_caught_up || !args.to.is_empty();
-            retention::beside(&project, args.apply && !is_archive, |built| {
-                let run =
-                    || if is_archive { archive::archive(&project, args) } else { run::run(&project, args, built) };
-                let beside = || if ends { run() } else { mirrors::beside(&project, None, run) };
-                compaction::beside(&project, args.job.as_deref(), beside)
-            })
-        }
+        Command::Run(args) => run_beside(open()?, args),
         Command::Plan(args) => {
             let mut project = open()?;
             args.job.iter().for_each(|job| project.for_job(job));
@@ -110,17 +101,7 @@ fn command(cli: &Cli) -> Outcome {
         Command::Jobs { json } => jobs::jobs(&open()?, *json),
         Command::Savepoint(args) => savepoint::savepoint(&open()?, args),
         Command::Stop(args) => savepoint::stop(&open()?, args),
-        Command::Resume(args) => {
-            let mut project = open()?;
-            savepoint::checked(&project, args.job.as_deref())?;
-            args.job.iter().for_each(|job| project.for_job(job));
-            let ends = args.until_caught_up;
-            retention::beside(&project, false, |built| {
-                let run = || run::resume(&project, args, built);
-                let beside = || if ends { run() } else { mirrors::beside(&project, None, run) };
-                compaction::beside(&project, args.job.as_deref(), beside)
-            })
-        }
+        Command::Resume(args) => resume_beside(open()?, args),
         Command::Query(args) => query::query(&open()?, args),
         Command::Check { json } => {
             let mut project = Project::open_to_check(&cli.project, &cli.env, Arc::new(clock::SystemClock))?;
@@ -135,14 +116,7 @@ fn command(cli: &Cli) -> Outcome {
                 (.., true) => check::Form::Sql,
                 _ => check::Form::Text,
             };
-            let (project, view) = (open()?, || sql::Target::View("watermark".to_owned()));
-            match (name.as_deref(), form) {
-                // A view of this name is explained as others are.
-                (Some("watermark"), check::Form::Text | check::Form::Json) if project.check(&view()).is_err() => {
-                    watermark::explain(&project, *json)
-                }
-                (name, form) => check::explain(&project, name, form),
-            }
+            explain(&open()?, name.as_deref(), form)
         }
         Command::Publish(args) => publish::publish(&open()?, args),
         Command::Tail { name, limit, from_start, until_caught_up, json } => {
@@ -175,5 +149,41 @@ fn command(cli: &Cli) -> Outcome {
             print::data(&String::from_utf8_lossy(&script))?;
             Ok(ExitCode::SUCCESS)
         }
+    }
+}
+
+/// Runs a job, with what goes on beside it.
+fn run_beside(mut project: Project, args: &RunArgs) -> Outcome {
+    args.job.iter().for_each(|job| project.for_job(job));
+    let is_archive = args.job.as_deref() == Some("archive");
+    // One that ends where the topics end now takes them as they are.
+    let ends = args.until_caught_up || !args.to.is_empty();
+    retention::beside(&project, args.apply && !is_archive, |built| {
+        let run = || if is_archive { archive::archive(&project, args) } else { run::run(&project, args, built) };
+        let beside = || if ends { run() } else { mirrors::beside(&project, None, run) };
+        compaction::beside(&project, args.job.as_deref(), beside)
+    })
+}
+
+/// Runs a job from a savepoint on, with what goes on beside it.
+fn resume_beside(mut project: Project, args: &ResumeArgs) -> Outcome {
+    savepoint::checked(&project, args.job.as_deref())?;
+    args.job.iter().for_each(|job| project.for_job(job));
+    retention::beside(&project, false, |built| {
+        let run = || run::resume(&project, args, built);
+        let beside = || if args.until_caught_up { run() } else { mirrors::beside(&project, None, run) };
+        compaction::beside(&project, args.job.as_deref(), beside)
+    })
+}
+
+/// Explains a view, or the watermarks of the jobs that run.
+fn explain(project: &Project, name: Option<&str>, form: check::Form) -> Outcome {
+    let view = || sql::Target::View("watermark".to_owned());
+    match (name, form) {
+        // A view of this name is explained as others are.
+        (Some("watermark"), check::Form::Text | check::Form::Json) if project.check(&view()).is_err() => {
+            watermark::explain(project, matches!(form, check::Form::Json))
+        }
+        (name, form) => check::explain(project, name, form),
     }
 }

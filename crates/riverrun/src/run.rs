@@ -92,6 +92,17 @@ enum Next {
     MorePartitions,
 }
 
+impl Next {
+    fn after(keeps_ends: bool, has_grown: bool, stop: &Stop) -> Next {
+        match (keeps_ends, has_grown) {
+            _ if stop.is_asked() => Next::Nothing,
+            (true, _) => Next::ToNow,
+            (_, true) => Next::MorePartitions,
+            _ => Next::Nothing,
+        }
+    }
+}
+
 /// Runs a job; gives what is to follow.
 fn run_job(
     project: &Project,
@@ -99,16 +110,8 @@ fn run_job(
     stop: &Stop,
     (commit_every, workers, json): (Duration, Option<NonZeroUsize>, bool),
 ) -> Outcome<(ExitCode, Next)> {
-    let target = project.job_target(options.job.as_deref())?;
-    let opening = Spinner::start("opening inputs and outputs");
-    opening.show_arrivals(project);
-    if !options.until_caught_up && !wait_for_topics(project, &target, stop)? {
-        return Ok((ExitCode::SUCCESS, Next::Nothing));
-    }
-    let mut wired = project.job(&target, options)?;
-    drop(opening);
+    let Some(mut wired) = opened(project, options, stop)? else { return Ok((ExitCode::SUCCESS, Next::Nothing)) };
     let (bounded, keeps_ends) = (wired.bounded, wired.keeps_ends);
-    announce(&wired);
     let outputs = wired.sinks.iter().map(Written::of).collect::<Vec<_>>();
     let (stats, tallies, start) = (wired.stats.clone(), wired.tallies.clone(), wired.start);
     let (new_tables, savepoints, warnings) =
@@ -133,15 +136,9 @@ fn run_job(
         if stop.is_asked() {
             control.finish();
         }
-        if let Some(grown) = growing.as_ref().and_then(GrowingTopics::grown) {
-            has_grown = true;
-            print::note(format_args!("{grown}: the job takes a checkpoint and goes on with all of them"));
-            control.finish();
-        }
+        has_grown |= growing.as_ref().is_some_and(|growing| ends_to_grow(growing, &control));
         pace.ask(watch.elapsed(), &control);
-        if let Some(reason) = polling.take().and_then(|()| project.topics().ok()?.watched_by_polling()) {
-            print::note(format_args!("topics are looked at every 50 ms for new messages: {reason}"));
-        }
+        polling.take().into_iter().for_each(|()| tell_of_polling(project));
         attended.written.store(status.rows_out(), Relaxed);
         attended.state.set(status.state_bytes());
         bound.watch(status);
@@ -170,20 +167,49 @@ fn run_job(
         goes_on,
         kept: new_tables.waiting(),
     };
-    if json {
-        print::line(&summary.json().to_string())?;
-    } else {
-        print::note_text(&summary.text());
-    }
+    told_at_end(&summary, json)?;
     // A run that goes on for ever has done what it was asked for: all that it read is committed.
     attended.tell_all();
     let code = if options.until_caught_up || bounded && !keeps_ends { stop.exit_code() } else { ExitCode::SUCCESS };
-    let next = match (keeps_ends, has_grown && !stop.is_asked()) {
-        (true, _) if !stop.is_asked() => Next::ToNow,
-        (_, true) => Next::MorePartitions,
-        _ => Next::Nothing,
-    };
-    Ok((code, next))
+    Ok((code, Next::after(keeps_ends, has_grown, stop)))
+}
+
+/// Opens the inputs and outputs of a job, and says where it begins; nothing where it was stopped before its topics were there.
+fn opened(project: &Project, options: &JobOptions, stop: &Stop) -> Outcome<Option<Wired>> {
+    let target = project.job_target(options.job.as_deref())?;
+    let opening = Spinner::start("opening inputs and outputs");
+    opening.show_arrivals(project);
+    if !options.until_caught_up && !wait_for_topics(project, &target, stop)? {
+        return Ok(None);
+    }
+    let wired = project.job(&target, options)?;
+    drop(opening);
+    announce(&wired);
+    Ok(Some(wired))
+}
+
+/// Asks for the end of a job whose topics have more partitions now; whether they have.
+fn ends_to_grow(growing: &GrowingTopics, control: &Control) -> bool {
+    let Some(grown) = growing.grown() else { return false };
+    print::note(format_args!("{grown}: the job takes a checkpoint and goes on with all of them"));
+    control.finish();
+    true
+}
+
+/// Says where the system does not wake readers of local topics.
+fn tell_of_polling(project: &Project) {
+    if let Some(reason) = project.topics().ok().and_then(|topics| topics.watched_by_polling()) {
+        print::note(format_args!("topics are looked at every 50 ms for new messages: {reason}"));
+    }
+}
+
+/// Shows what a run did.
+fn told_at_end(summary: &Summary, json: bool) -> Result<()> {
+    match json {
+        true => drop(print::line(&summary.json().to_string())?),
+        false => print::note_text(&summary.text()),
+    }
+    Ok(())
 }
 
 /// What the settings say of checkpoints.

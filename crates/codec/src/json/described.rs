@@ -8,8 +8,8 @@ use values::plain_type;
 /// be NULL and is NULL where it is left out, so that columns may come and go.
 ///
 /// Items of lists are told without NULL, as the clients in Java and Python register them: brokers compare both, and no reader
-/// of JSON minds one that is there. Instants, dates, times, decimals and bytes are text in the messages, and so they are `string` here; the integers beyond
-/// 64 bits with a sign are `double`. A column whose name Avro cannot have (`[A-Za-z_][A-Za-z0-9_]*`) is left out, since
+/// of JSON minds one that is there. Instants, dates, times, decimals and bytes are text in the messages, and so they are
+/// `string` here; the integers beyond 64 bits with a sign are `double`. A column whose name Avro cannot have (`[A-Za-z_][A-Za-z0-9_]*`) is left out, since
 /// readers of such a schema cannot ask for it; it is in the messages all the same. Any `name` is made one that Avro can have.
 pub fn avro_form(name: &str, schema: &Schema) -> String {
     record(&avro_name(name), None, schema.fields()).to_string()
