@@ -21,8 +21,12 @@ pub struct Dedup {
     key_columns: Vec<usize>,
     within: Span,
     keys: KeyIndex,
-    // By key id; NEVER for ids without a key.
+    // By key id. That of an id without a key is one that was forgotten, or NEVER.
     last: Table<i64>,
+    // By chunk of it, the greatest time that was set there since it was emptied.
+    newest: Vec<i64>,
+    // Deliveries up to this time are forgotten.
+    forgotten: i64,
     log: Log,
     staged: RestoredRows,
     watermark: EventTime,
@@ -31,6 +35,9 @@ pub struct Dedup {
 
 const NEVER: i64 = i64::MIN;
 const DELIVERY: u8 = 1;
+
+/// So many deliveries are forgotten before it is looked whether memory is short, where keys are on disk.
+const FORGOTTEN_AT_ONCE: u64 = 1 << 20;
 
 /// So many entries are restored before it is looked whether memory is short.
 const ENTRIES_AT_ONCE: usize = 4096;
@@ -53,6 +60,8 @@ impl Dedup {
             within,
             keys: KeyIndex::new(&types, true),
             last: Table::new(1, NEVER),
+            newest: Vec::new(),
+            forgotten: NEVER,
             log: Log::new(Shape::default()),
             staged: RestoredRows::default(),
             watermark: EventTime::MIN,
@@ -60,27 +69,44 @@ impl Dedup {
         })
     }
 
-    /// Forgets the deliveries that no row at or after a time repeats.
-    fn forget_before(&mut self, next: i64) -> Result<()> {
+    /// Forgets the deliveries that no row at or after a time repeats. The last time of a key that is forgotten stays where it
+    /// is, which may be on disk: it lies so far back that whoever gets the id next is new all the same. A chunk of such times
+    /// alone goes without being read.
+    fn forget_before(&mut self, next: i64, cx: &mut Context) -> Result<()> {
         let passed = next.saturating_sub(self.within.0).saturating_sub(1);
         let end = self.log.first_above(self.log.start(), passed)?;
-        let (keys, last) = (&mut self.keys, &mut self.last);
-        let mut released = Ok(());
-        let mut release = |gone: &[u32]| {
-            for &key in gone {
-                if keys.release(key)? {
-                    last.load_one(key)?;
-                    last.row_mut(key)[0] = NEVER;
+        self.forgotten = self.forgotten.max(passed);
+        while self.log.start() < end {
+            let to = end.min(self.log.start() + FORGOTTEN_AT_ONCE);
+            let (keys, mut unheld) = (&mut self.keys, Vec::new());
+            self.log.drop_before(to, |page, from, to| keys.unreference(&page.keys[from..to], &mut unheld))?;
+            if self.keys.spilled() > 0 {
+                unheld.sort_unstable();
+            }
+            while !unheld.is_empty() {
+                self.keys.forget_last(&mut unheld)?;
+                if self.keys.spilled() > 0 && cx.memory().is_short() {
+                    self.fit(cx)?;
                 }
             }
-            Ok(())
-        };
-        self.log.drop_before(end, |page, from, to| {
-            if released.is_ok() {
-                released = release(&page.keys[from..to]);
+        }
+        for (chunk, newest) in self.newest.iter_mut().enumerate() {
+            if *newest != NEVER && *newest <= self.forgotten {
+                self.last.clear_chunk(chunk);
+                *newest = NEVER;
             }
-        })?;
-        released
+        }
+        Ok(())
+    }
+
+    /// Sets the last delivery of a key whose entry is in memory; gives the one before.
+    fn deliver(&mut self, key: u32, time: i64) -> i64 {
+        let chunk = key as usize / self.last.chunk_rows();
+        if self.newest.len() <= chunk {
+            self.newest.resize(chunk + 1, NEVER);
+        }
+        self.newest[chunk] = self.newest[chunk].max(time);
+        std::mem::replace(&mut self.last.row_mut(key)[0], time)
     }
 
     /// Shares memory with other steps.
@@ -128,13 +154,13 @@ impl Operator for Dedup {
         self.last.load(keys.iter().copied())?;
         let mut kept = Vec::with_capacity(batch.rows());
         for (row, (&key, &time)) in keys.iter().zip(batch.times().iter()).enumerate() {
-            let last = std::mem::replace(&mut self.last.row_mut(key)[0], time);
+            let last = self.deliver(key, time);
             if last == NEVER || time.saturating_sub(last) > self.within.0 {
                 kept.push(row as u32);
             }
         }
         self.log.append(batch.times(), &keys, &[], &[]);
-        self.forget_before(newest)?;
+        self.forget_before(newest, cx)?;
         cx.count(Fate::In, batch.rows());
         cx.count(Fate::Out, kept.len());
         cx.count(Fate::Deduplicated, batch.rows() - kept.len());
@@ -147,7 +173,7 @@ impl Operator for Dedup {
         self.share(cx);
         self.settle()?;
         self.watermark = self.watermark.max(watermark);
-        self.forget_before(watermark.0.saturating_add(1))?;
+        self.forget_before(watermark.0.saturating_add(1), cx)?;
         self.fit(cx)?;
         Ok(Progress::Done)
     }
@@ -161,6 +187,7 @@ impl Operator for Dedup {
         Ok(Arc::new(FrozenDedup {
             keys: self.keys.snapshot(),
             last: self.last.clone(),
+            forgotten: self.forgotten,
             watermark: self.watermark,
             fingerprint: self.fingerprint,
         }))
@@ -177,7 +204,9 @@ impl Operator for Dedup {
             let key = self.keys.intern_canonical(keys.get(blob)?)?;
             let time = blob.i64()?;
             self.last.load_one(key)?;
-            self.last.row_mut(key)[0] = time;
+            // A key that was forgotten, and came again, may be there twice: with the time that was forgotten, too.
+            let before = self.deliver(key, time);
+            self.deliver(key, before.max(time));
             self.staged.records.keys.push(key);
             self.staged.records.times.push(time);
             entries += 1;
@@ -191,6 +220,7 @@ impl Operator for Dedup {
 struct FrozenDedup {
     keys: Keys,
     last: Table<i64>,
+    forgotten: i64,
     watermark: EventTime,
     fingerprint: u64,
 }
@@ -199,7 +229,8 @@ impl Frozen for FrozenDedup {
     fn write(&self, out: &mut dyn StateWriter) -> Result<()> {
         let record = |row: &[i64], out: &mut Encoder| {
             out.i64(row[0]);
-            row[0] != NEVER
+            // Also of ids without a key: NEVER is before all that is forgotten.
+            row[0] > self.forgotten
         };
         let page = TablePage { tag: DELIVERY, fingerprint: self.fingerprint };
         self.last.put(&self.keys, page, self.watermark, &record, out)
@@ -210,8 +241,9 @@ impl Frozen for FrozenDedup {
 mod tests {
     use super::*;
     use crate::harness::{Row, Value, batch, rows, schema};
-    use dataflow::{KeyGroups, Snapshot};
+    use dataflow::{KeyGroups, Snapshot, SpillInMemory, StateMemory};
     use state::GroupBlobs;
+    use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
     fn row(time: i64, key: i64) -> Row {
         let values =
@@ -240,5 +272,90 @@ mod tests {
         let passed: Vec<Row> = out.iter().flat_map(|(_, batch)| rows(batch)).collect();
         let even: Vec<Row> = (0..40).filter(|key| key % 2 == 0).map(|key| row(111, key)).collect();
         assert_eq!(format!("{passed:?}"), format!("{even:?}"));
+    }
+
+    /// A disk in memory that notes how many bytes of state there were when something was read from it.
+    struct Watched(Arc<Peak>);
+
+    #[derive(Default)]
+    struct Peak {
+        memory: std::sync::OnceLock<std::sync::Weak<StateMemory>>,
+        most: AtomicUsize,
+        reads: AtomicUsize,
+    }
+
+    struct Piece(Box<dyn dataflow::SpilledPiece>, Arc<Peak>);
+
+    impl dataflow::SpillStore for Watched {
+        fn file(&self) -> Box<dyn dataflow::SpillFile> {
+            Box::new(Watched(self.0.clone()))
+        }
+    }
+
+    impl dataflow::SpillFile for Watched {
+        fn write(&self, bytes: Vec<u8>) -> Result<Box<dyn dataflow::SpilledPiece>> {
+            self.0.look();
+            Ok(Box::new(Piece(dataflow::SpillStore::file(&SpillInMemory).write(bytes)?, self.0.clone())))
+        }
+    }
+
+    impl dataflow::SpilledPiece for Piece {
+        fn fetch(&self) {}
+
+        fn read(&self) -> Result<Vec<u8>> {
+            self.1.reads.fetch_add(1, Relaxed);
+            self.1.look();
+            self.0.read()
+        }
+    }
+
+    impl Peak {
+        fn look(&self) {
+            let used = self.memory.get().and_then(std::sync::Weak::upgrade).map_or(0, |memory| memory.used());
+            self.most.fetch_max(used, Relaxed);
+        }
+    }
+
+    /// Ten thousand keys that are all forgotten at once, from a state of which most is on disk.
+    #[test]
+    fn keys_that_are_forgotten_at_once_are_not_brought_back_at_once() {
+        let (peak, limit) = (Arc::new(Peak::default()), 500_000);
+        let memory = StateMemory::with_pages_of(64, limit, Box::new(Watched(peak.clone())));
+        peak.memory.set(Arc::downgrade(&memory)).unwrap();
+        let mut cx = Context::with_memory(KeyGroups::ALL, memory.clone());
+        // Text keys, whose bytes are what is on disk.
+        let mut dedup = Dedup::new(schema(), vec![3], Span(100)).unwrap();
+        let text = |key: i64| Value::Text(format!("a key with the number {key}, which is not a short one"));
+        let keyed = |time: i64, key: i64| {
+            let mut row = row(time, key);
+            row.values[3] = text(key);
+            row
+        };
+        let put = |dedup: &mut Dedup, cx: &mut Context, time: i64, keys: std::ops::Range<i64>| {
+            let rows: Vec<Row> = keys.map(|key| keyed(time, key)).collect();
+            cx.set_room(rows.len(), usize::MAX);
+            dedup.process(Input(0), &batch(&schema(), &rows), cx).unwrap();
+            cx.take_emitted().iter().map(|(_, batch)| batch.rows()).sum::<usize>()
+        };
+        for hundred in 0..100 {
+            assert_eq!(put(&mut dedup, &mut cx, 1, hundred * 100..hundred * 100 + 100), 100);
+        }
+        assert!(dedup.keys.spilled() > 0 && dedup.last.spilled() > 0, "nothing is on disk");
+        peak.most.store(0, Relaxed);
+        peak.reads.store(0, Relaxed);
+        dedup.advance(EventTime(1_000), &mut cx).unwrap();
+        assert!(dedup.keys.is_empty());
+        let most = peak.most.load(Relaxed);
+        assert!(most > 0 && most < limit + limit / 10, "{most} bytes of {limit}");
+        assert_eq!(dedup.last.spilled(), 0, "times that are forgotten stay on disk");
+        // Those that come again are new, and so are others that get their ids.
+        assert_eq!(put(&mut dedup, &mut cx, 1_001, 5_000..5_100), 100);
+        assert_eq!(put(&mut dedup, &mut cx, 1_002, 5_050..5_150), 50);
+        let mut stored = Snapshot::default();
+        dedup.freeze().unwrap().write(&mut stored).unwrap();
+        let mut again = Dedup::new(schema(), vec![3], Span(100)).unwrap();
+        again.restore(&mut stored, &mut cx).unwrap();
+        assert_eq!(again.keys.len(), 150);
+        assert_eq!(put(&mut again, &mut cx, 1_003, 5_100..5_200), 50);
     }
 }

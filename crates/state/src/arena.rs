@@ -54,6 +54,11 @@ impl Arena {
         self.chunks.touch(chunk);
     }
 
+    /// How many ids a chunk has.
+    pub(crate) fn chunk_rows(&self) -> usize {
+        self.chunks.rows()
+    }
+
     /// Brings the string of an id back to memory.
     pub(crate) fn load(&mut self, id: u32) -> Result<()> {
         let (chunk, _) = self.chunks.place(id);

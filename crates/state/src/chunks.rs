@@ -190,6 +190,21 @@ impl<C: Chunk> Chunks<C> {
         Ok(self.get(chunk))
     }
 
+    /// Empties a chunk, wherever it is; gives what was in memory.
+    pub(crate) fn clear(&mut self, chunk: usize) -> Option<Arc<C>> {
+        let slot = self.slots.get_mut(chunk)?;
+        match std::mem::replace(slot, Slot::Own(C::default())) {
+            Slot::Own(own) => Some(Arc::new(own)),
+            Slot::Shared(_, shared, _) => Some(shared),
+            Slot::Aside(_, bytes) => {
+                if let Some(aside) = &mut self.aside {
+                    aside.spilled -= bytes.length();
+                }
+                None
+            }
+        }
+    }
+
     /// A chunk will be loaded soon.
     pub(crate) fn fetch(&self, chunk: usize) {
         if let Some(Slot::Aside(_, bytes)) = self.slots.get(chunk) {

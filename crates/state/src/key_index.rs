@@ -1,12 +1,12 @@
 //! Keys to dense ids and back.
 
 use crate::arena::Arena;
+use crate::key_columns::{absent_rows, arrays, integers};
 use crate::keys::{Keys, Kind, number_of};
 use crate::number_table::NO_KEY;
 use crate::number_table::NumberTable;
 use crate::{Pieces, Resident, Table, prefetch};
-use arrow::array::{Array, ArrayRef, AsArray, Int64Array};
-use arrow::compute::cast;
+use arrow::array::{Array, AsArray, Int64Array};
 use arrow::datatypes::{DataType, Int64Type};
 use dataflow::{Batch, Error, Result, StateMemory, key_bytes};
 use hashbrown::HashTable;
@@ -265,11 +265,33 @@ impl KeyIndex {
 
     /// Counts one reference less for each of the ids.
     pub fn release_all(&mut self, ids: &[u32]) -> Result<()> {
+        let mut unheld = Vec::new();
+        self.unreference(ids, &mut unheld);
+        unheld.into_iter().try_for_each(|id| self.forget(id))
+    }
+
+    /// Counts one reference less for each of the ids, and appends those of which none is left. They have to be forgotten
+    /// ([`KeyIndex::forget_last`]) before a key is added or looked for.
+    pub fn unreference(&mut self, ids: &[u32], unheld: &mut Vec<u32>) {
         for (row, &id) in ids.iter().enumerate() {
             if let Some(&soon) = ids.get(row + AHEAD) {
                 prefetch(&self.references, soon as usize);
             }
-            self.release(id)?;
+            let references = &mut self.references[id as usize];
+            *references -= 1;
+            if *references == 0 {
+                unheld.push(id);
+            }
+        }
+    }
+
+    /// Forgets the last of some ids, which are sorted, and those that lie in one chunk with it: so that each chunk that is on
+    /// disk is read once, and the caller may put state aside before the next one.
+    pub fn forget_last(&mut self, unheld: &mut Vec<u32>) -> Result<()> {
+        let Some(&last) = unheld.last() else { return Ok(()) };
+        let first = last - last % self.keys.chunk_rows();
+        while let Some(id) = unheld.pop_if(|id| *id >= first) {
+            self.forget(id)?;
         }
         Ok(())
     }
@@ -396,30 +418,10 @@ fn take_id(free: &mut Vec<u32>, references: &mut Vec<u32>) -> u32 {
     id
 }
 
-fn integers(columns: &[ArrayRef]) -> Result<ArrayRef> {
-    match columns {
-        [one] if *one.data_type() == DataType::Int64 => Ok(one.clone()),
-        [one] => Ok(cast(one, &DataType::Int64)?),
-        _ => Err(Error::internal(format!("{} key columns, expected one", columns.len()))),
-    }
-}
-
-/// Which rows have a NULL in a key column; `None` when NULLs match or there are none.
-fn absent_rows(columns: &[ArrayRef], rows: usize, nulls_match: bool) -> Option<Vec<bool>> {
-    if nulls_match || columns.iter().all(|column| column.null_count() == 0) {
-        return None;
-    }
-    Some((0..rows).map(|row| columns.iter().any(|column| column.is_null(row))).collect())
-}
-
-fn arrays(batch: &Batch, columns: &[usize]) -> Vec<ArrayRef> {
-    columns.iter().map(|&column| batch.column(column).clone()).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use arrow::array::{Int32Array, RecordBatch, StringArray};
+    use arrow::array::{ArrayRef, Int32Array, RecordBatch, StringArray};
     use dataflow::{RowOrder, key_group, key_hashes};
 
     fn batch(column: ArrayRef) -> Batch {

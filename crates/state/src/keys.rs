@@ -59,6 +59,14 @@ impl Keys {
         }
     }
 
+    /// How many ids a chunk has.
+    pub(crate) fn chunk_rows(&self) -> u32 {
+        match &self.0 {
+            Kind::Integers { numbers, .. } => numbers.chunk_rows() as u32,
+            Kind::Bytes(arena) => arena.chunk_rows() as u32,
+        }
+    }
+
     /// Brings a key back to memory.
     pub(crate) fn load(&mut self, id: u32) -> Result<()> {
         match &mut self.0 {

@@ -9,6 +9,7 @@ mod aside;
 mod blob;
 mod chunks;
 mod group_blobs;
+mod key_columns;
 mod key_index;
 mod keys;
 mod log;

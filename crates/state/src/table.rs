@@ -145,11 +145,27 @@ impl<T: Entry> Table<T> {
         if self.chunks.is_aside(chunk) { self.load_chunk(chunk) } else { Ok(()) }
     }
 
+    /// How many keys a chunk has.
+    pub fn chunk_rows(&self) -> usize {
+        self.chunks.rows()
+    }
+
     /// The row of a key, which is in memory, is used.
     pub fn touch(&mut self, key: u32) {
         if self.chunks.is_watched() {
             let (chunk, _) = self.chunks.place(key);
             self.chunks.touch(chunk);
+        }
+    }
+
+    /// Empties the rows of a chunk of keys, the first of which has the number `chunk` times [`Table::chunk_rows`]. What is on
+    /// disk is not read: entries point at nothing, which `T` promises by having no heap.
+    pub fn clear_chunk(&mut self, chunk: usize)
+    where
+        T: Copy,
+    {
+        if let Some(entries) = self.chunks.clear(chunk) {
+            self.capacity -= entries.capacity();
         }
     }
 

@@ -51,6 +51,8 @@ use steps::{Entrances, KEYS_MAX, Steps};
 
 /// A cursor passes about so many pages at once where nobody asks.
 const STEP_PAGES: usize = 16;
+/// So many rows are let go of before keys are forgotten to which no row refers.
+const RELEASED_AT_ONCE: u64 = 1 << 20;
 
 /// A function to be computed over the log.
 #[derive(Clone, Debug)]
@@ -398,18 +400,34 @@ impl Sweep {
     /// Drops the rows before `end` that all cursors have passed.
     pub(crate) fn drop_passed(&mut self, end: u64) -> Result<()> {
         let to = self.bounds.iter().map(|bound| bound.cursor).min().unwrap_or(end).min(end);
-        let (keys, columns) = (&mut self.keys, &mut self.columns);
-        let mut released = Ok(());
-        self.log.drop_before(to, |page, from, to| {
-            if released.is_ok() {
-                released = keys.release_all(&page.keys[from..to]);
+        while self.log.start() < to {
+            let until = to.min(self.log.start() + RELEASED_AT_ONCE);
+            let (keys, columns, mut unheld) = (&mut self.keys, &mut self.columns, Vec::new());
+            self.log.drop_before(until, |page, from, to| {
+                keys.unreference(&page.keys[from..to], &mut unheld);
+                for (index, column) in columns.iter_mut().enumerate().filter(|(_, column)| column.values.is_interned())
+                {
+                    let rows = page.values[index][from..to].iter().zip(&page.flags[column.there][from..to]);
+                    rows.filter(|(_, there)| **there != 0).for_each(|(&bits, _)| column.values.release(bits));
+                }
+            })?;
+            self.forget_keys(unheld)?;
+        }
+        Ok(())
+    }
+
+    /// Forgets keys to which no row refers, chunk by chunk where some are on disk: not all of them come back at once.
+    fn forget_keys(&mut self, mut unheld: Vec<u32>) -> Result<()> {
+        if self.keys.spilled() > 0 {
+            unheld.sort_unstable();
+        }
+        while !unheld.is_empty() {
+            self.keys.forget_last(&mut unheld)?;
+            if self.keys.spilled() > 0 && self.counted.memory().is_some_and(|memory| memory.is_short()) {
+                self.fit(u64::MAX, &mut [])?;
             }
-            for (index, column) in columns.iter_mut().enumerate().filter(|(_, column)| column.values.is_interned()) {
-                let rows = page.values[index][from..to].iter().zip(&page.flags[column.there][from..to]);
-                rows.filter(|(_, there)| **there != 0).for_each(|(&bits, _)| column.values.release(bits));
-            }
-        })?;
-        released
+        }
+        Ok(())
     }
 
     /// The bytes of cells that were brought back since the last call.
