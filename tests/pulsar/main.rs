@@ -8,6 +8,7 @@ mod entry;
 mod explained;
 mod guarded;
 mod large;
+mod losses;
 mod named;
 mod patterns;
 mod project;

@@ -3,13 +3,13 @@
 use crate::changes::Changes;
 use crate::checkpoint_places::NamedPlaces;
 use crate::open::Project;
-use crate::output::{Begin, Claims, go_on_with_table};
+use crate::output::{Begin, Claims, WiredSink, go_on_with_table};
 use crate::savepoints::{SavedCheckpoints, SavepointRequests};
 use crate::takeover::Takeover;
 use checkpoint::{Checkpoints, JobFacts, JobPlan, Manifest, OutputCut, Place, Savepoint};
 use connector_pulsar::AnchorsBegin;
 use dataflow::{CheckpointStore, CoordinatorState, Error, EventTime, Output, OutputState, RestoredJob, Result};
-use seam::has_read_nothing;
+use seam::{has_read_nothing, joined_since};
 use sql::OutputSpec;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -23,6 +23,8 @@ pub(crate) struct GoingOn {
     seen: Option<u64>,
     // The savepoint that `last` is, if it is one.
     savepoint: Option<Savepoint>,
+    // A stream, by its number, and a partition of it that has joined since the savepoint.
+    joined: Option<(usize, u32)>,
     pub last: Option<Manifest>,
     // What a job takes over from it instead whose pipelines have changed.
     pub takeover: Option<Takeover>,
@@ -39,6 +41,10 @@ impl GoingOn {
         let newest = if begin == Begin::Fresh { None } else { checkpoint::look(&place)? };
         let seen = newest.as_ref().map(|newest| newest.number);
         let savepoint = savepoint.map(|named| Savepoint::open(&places.at(named)?)).transpose()?;
+        let joined = match (&savepoint, &newest) {
+            (Some(savepoint), Some(newest)) => joined_since(&savepoint.manifest.coordinator, &newest.coordinator)?,
+            _ => None,
+        };
         let last = match &savepoint {
             Some(savepoint) => Some(saved(savepoint, newest.as_ref(), job.unwrap_or(project.name()))?),
             None => match newest {
@@ -52,6 +58,7 @@ impl GoingOn {
             savepoints: (beside, places),
             seen,
             savepoint,
+            joined,
             last,
             takeover: None,
             held: None,
@@ -94,6 +101,26 @@ impl GoingOn {
             AnchorsBegin::Earlier => AnchorsBegin::WhereTheyStand,
             begin => begin,
         }
+    }
+
+    /// Refuses a savepoint after which rows of a partition were written to a topic that had given none before: it would join
+    /// at another moment than it did, so that its rows would come again at other places among those of others, and be left
+    /// out for them.
+    pub fn check_replay(&self, sinks: &[WiredSink]) -> Result<()> {
+        let sink = sinks.iter().find(|sink| sink.replay > 0);
+        let (Some(savepoint), Some(sink), Some((stream, partition))) = (&self.savepoint, sink, self.joined) else {
+            return Ok(());
+        };
+        let streams = self.last.iter().flat_map(|last| &last.facts.plan.streams);
+        let name = streams.map(|stream| stream.name.as_str()).nth(stream).unwrap_or_default();
+        Err(Error::invalid(format!(
+            "savepoint \"{}\" cannot be gone on from, while `riverrun run` goes on from the newest checkpoint: topic {} holds \
+             {} rows that were written since, and partition {partition} of stream \"{name}\" gave its first row since, so that \
+             they would not come again in the same order; start over with --fresh, or write to another topic",
+            savepoint.path().display(),
+            sink.name,
+            sink.replay
+        )))
     }
 
     /// What people should know of the checkpoints while the job runs; given once.

@@ -310,6 +310,7 @@ impl Project {
         if going_on.is_some() {
             self.hold_histories(checked, &facts)?;
         }
+        going_on.iter().try_for_each(|going_on| going_on.check_replay(&outputs.sinks))?;
         going_on.iter().try_for_each(|going_on| self.put_anchors_back(&anchors, going_on.anchors_begin()))?;
         let begun = going_on.as_mut().map(|going_on| going_on.begin(facts, seam.state().clone())).transpose()?;
         let last = going_on.as_ref().and_then(|going_on| going_on.last.clone());

@@ -43,5 +43,5 @@ pub use spec::StreamSpec;
 pub use standing::{PartitionStanding, PartitionState};
 pub use stats::{Counts, StreamStats};
 pub use stream_checkpoint::{
-    ReadSoFar, UnreadHistory, has_come_to_ends, has_read_history, has_read_nothing, read_so_far,
+    ReadSoFar, UnreadHistory, has_come_to_ends, has_read_history, has_read_nothing, joined_since, read_so_far,
 };

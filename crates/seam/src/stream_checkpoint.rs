@@ -70,6 +70,29 @@ pub fn has_read_nothing(state: &CoordinatorState) -> Result<bool> {
     Ok(true)
 }
 
+/// A stream by its number, and a partition of it that had given out no row yet in a checkpoint, and has in a later one: it
+/// has joined since, and its rows stand among those of others as the moment had it at which it did.
+pub fn joined_since(before: &CoordinatorState, after: &CoordinatorState) -> Result<Option<(usize, u32)>> {
+    let partitions = |state: &CoordinatorState| -> Result<Vec<(usize, u32, PartitionPosition)>> {
+        let parsed = |(stream, split): &(usize, SplitState)| match split.split {
+            Split::Partition(partition) => {
+                Some(PartitionPosition::parse(&split.position).map(|at| (*stream, partition, at)))
+            }
+            Split::Share(_) => None,
+        };
+        state.splits.iter().filter_map(parsed).collect()
+    };
+    let known = partitions(before)?;
+    let had = |stream: usize, partition: u32| {
+        known.iter().find(|(of, number, _)| (*of, *number) == (stream, partition)).map(|(.., at)| at)
+    };
+    let has_joined = |(stream, partition, at): &(usize, u32, PartitionPosition)| match had(*stream, *partition) {
+        Some(had) => (had.absent || had.message.is_none()) && at.message > had.message,
+        None => at.message.is_some(),
+    };
+    Ok(partitions(after)?.iter().find(|at| has_joined(at)).map(|(stream, partition, _)| (*stream, *partition)))
+}
+
 /// Whether a run that had ends has come to them: all was given out up to there, and watermarks stand where it ends. A run
 /// that was stopped before may have rows to release there that an earlier one had released.
 pub fn has_come_to_ends(state: &CoordinatorState) -> Result<bool> {
