@@ -64,12 +64,15 @@ pub fn decompress(kind: CompressionType, payload: Bytes, declared: usize, bytes_
     }
 }
 
-/// Reads a stream to its end, and one byte beyond the declared size at most.
+/// Reads a stream to its end, and one byte beyond the declared size at most. The Java client flushes what it compresses by
+/// zlib and writes no end, so that a stream which stops after the declared size is whole.
 fn read_declared(stream: impl Read, declared: usize, kind: CompressionType) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let most = u64::try_from(declared).unwrap_or(u64::MAX).saturating_add(1);
-    stream.take(most).read_to_end(&mut bytes).map_err(|error| wrong(kind, error))?;
-    Ok(bytes)
+    match stream.take(most).read_to_end(&mut bytes) {
+        Err(error) if bytes.len() != declared => Err(wrong(kind, error)),
+        _ => Ok(bytes),
+    }
 }
 
 /// Compresses a payload.
@@ -115,6 +118,23 @@ mod tests {
             let error = decompress(kind, Bytes::from_static(&[0; 10]), 1 << 19, 1 << 20).unwrap_err().to_string();
             assert!(error.contains("cannot hold more than"), "{error}");
         }
+    }
+
+    #[test]
+    fn a_stream_of_zlib_that_is_flushed_and_has_no_end_is_whole() {
+        // As `Deflater` of Java leaves it: some bytes, an empty block, and no checksum.
+        let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::default());
+        let text = b"message 7 ".repeat(5000);
+        encoder.write_all(&text).unwrap();
+        encoder.flush().unwrap();
+        let flushed = Bytes::copy_from_slice(encoder.get_ref());
+        let zlib = |payload: Bytes, declared| decompress(CompressionType::Zlib, payload, declared, 1 << 20);
+        assert_eq!(zlib(flushed.clone(), text.len()).unwrap(), text);
+        // One that is cut off is not, and neither is one of another size.
+        for declared in [text.len() - 1, text.len() + 1] {
+            assert!(zlib(flushed.clone(), declared).is_err(), "{declared}");
+        }
+        assert!(zlib(flushed.slice(..flushed.len() / 2), text.len()).is_err());
     }
 
     proptest! {

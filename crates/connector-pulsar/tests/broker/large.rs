@@ -13,7 +13,7 @@ use connector_pulsar::{
     TopicName,
 };
 
-const LARGE: usize = 12_000_000;
+pub const LARGE: usize = 12_000_000;
 
 /// Bytes that compress to two thirds, and are others for each sequence.
 fn bytes_of(sequence: u64, size: usize) -> Vec<u8> {
@@ -35,12 +35,12 @@ fn size_of(sequence: u64, large: usize) -> usize {
     if sequence % 3 == 1 { large + sequence as usize } else { 10 + sequence as usize }
 }
 
-fn message(sequence: u64, large: usize) -> OutgoingMessage {
+pub fn message(sequence: u64, large: usize) -> OutgoingMessage {
     OutgoingMessage { payload: Some(bytes_of(sequence, size_of(sequence, large)).into()), ..outgoing(sequence) }
 }
 
 /// The messages are those of the first sequences, each once and in order.
-fn check_all(messages: &[Message], large: usize) {
+pub fn check_all(messages: &[Message], large: usize) {
     for (at, message) in (0..).zip(messages) {
         assert_eq!(message.sequence, at);
         assert!(message.payload.bytes() == bytes_of(at, size_of(at, large)), "message {at}");
@@ -56,7 +56,7 @@ async fn write(producer: &mut PartitionProducer, sequences: std::ops::Range<u64>
 }
 
 /// What readers that print checksums print.
-fn sums(broker: &Standalone, topic: &TopicName, count: usize) -> [Vec<String>; 2] {
+pub fn sums(broker: &Standalone, topic: &TopicName, count: usize) -> [Vec<String>; 2] {
     let (url, count) = (broker.service_url(), count.to_string());
     let lines = |text: String| text.lines().map(str::to_owned).collect::<Vec<_>>();
     let python = lines(python(&["read-sums", &url, topic.as_str(), &count]));

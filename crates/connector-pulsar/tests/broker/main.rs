@@ -3,6 +3,7 @@
 //! One broker serves all tests; it ends with this process. Without Java and Maven nothing here can run, and every test
 //! fails and says so.
 
+mod both_ways;
 mod faults;
 mod large;
 mod loss;
@@ -16,4 +17,5 @@ mod registered;
 mod restarts;
 mod rights;
 mod schemas;
+mod takeover;
 mod writing;

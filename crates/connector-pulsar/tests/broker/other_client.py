@@ -4,8 +4,10 @@ import base64
 import hashlib
 import hmac
 import json
+import random
 import sys
 import time
+import zlib
 
 import pulsar
 import pulsar.schema
@@ -70,6 +72,92 @@ def publish_kinds(client, topic):
         chunks.flush()
         chunks.close()
     assert not failures, failures
+
+
+def print_sum(partition, number, key, payload):
+    """Prints a message as JavaBoth does."""
+    print("sum", partition, number, key, len(payload), zlib.crc32(payload))
+
+
+def publish_keys(client, topic):
+    """Messages of every compression on the partitions of their keys, in batches, alone and in chunks; prints each with its
+    partition, which this client chooses by another hash than others do."""
+    number = 0
+    # Bytes that no compression makes smaller.
+    large = random.Random(7).randbytes(12_000_000)
+    for name, compression in COMPRESSIONS.items():
+        for batches in [True, False]:
+            kind = {"batching_enabled": True, "batching_max_publish_delay_ms": 1000}
+            producer = client.create_producer(
+                topic,
+                compression_type=compression,
+                **(kind if batches else {"batching_enabled": False, "chunking_enabled": True}),
+            )
+            sent = {}
+            for at in range(12):
+                is_large = not batches and at == 6 and name in ["none", "zstd"]
+                payload = large if is_large else (f"message {number}" * (at * at)).encode()
+                key = f"key {number % 9}"
+                producer.send_async(
+                    payload,
+                    lambda result, id, message=(number, key, payload): sent.update({message: (result, id)}),
+                    partition_key=key,
+                    properties={"number": str(number)},
+                )
+                number += 1
+            producer.flush()
+            producer.close()
+            assert len(sent) == 12, sent
+            for message, (result, id) in sorted(sent.items()):
+                assert result == pulsar.Result.Ok, result
+                print_sum(id.partition(), *message)
+
+
+def read_keys(client, topic, *counts):
+    """Prints the messages of each partition."""
+    for partition, count in enumerate(counts):
+        reader = client.create_reader(f"{topic}-partition-{partition}", pulsar.MessageId.earliest)
+        for _ in range(int(count)):
+            message = reader.read_next(120_000)
+            print_sum(partition, message.properties()["number"], message.partition_key(), message.data())
+        assert not reader.has_message_available(), "there are more messages"
+
+
+class Place(pulsar.schema.Record):
+    """A record within another."""
+
+    latitude = pulsar.schema.Double()
+
+
+class Typed(pulsar.schema.Record):
+    """What producers with a schema write."""
+
+    id = pulsar.schema.Long(required=True)
+    text = pulsar.schema.String()
+    score = pulsar.schema.Double()
+    tags = pulsar.schema.Array(pulsar.schema.String())
+    counts = pulsar.schema.Map(pulsar.schema.Integer())
+    place = Place()
+    good = pulsar.schema.Boolean()
+
+
+def publish_records(client, json_topic, avro_topic):
+    """The same records in JSON and in Avro, alone and in batches."""
+    kinds = [(json_topic, pulsar.schema.JsonSchema(Typed)), (avro_topic, pulsar.schema.AvroSchema(Typed))]
+    for topic, schema in kinds:
+        for ids, batches in [(range(10), False), (range(10, 20), True)]:
+            producer = client.create_producer(topic, schema=schema, batching_enabled=batches)
+            for id in ids:
+                text = f"gr\u00fc\u00df {id}" if id % 2 == 0 else None
+                producer.send_async(
+                    Typed(
+                        id=id, text=text, score=id / 4, tags=["a", f"b{id}"], counts={"k": id},
+                        place=Place(latitude=1.5), good=id == 3,
+                    ),
+                    lambda result, _: None,
+                )
+            producer.flush()
+            producer.close()
 
 
 def read(client, topic, count):
@@ -143,7 +231,16 @@ def main():
         return
     url, *rest = rest
     client = pulsar.Client(url, logger=pulsar.FileLogger(pulsar.LoggerLevel.Error, "/dev/null"))
-    {"publish-kinds": publish_kinds, "read": read, "read-sums": read_sums, "read-typed": read_typed}[what](client, *rest)
+    commands = {
+        "publish-kinds": publish_kinds,
+        "publish-keys": publish_keys,
+        "publish-records": publish_records,
+        "read": read,
+        "read-keys": read_keys,
+        "read-sums": read_sums,
+        "read-typed": read_typed,
+    }
+    commands[what](client, *rest)
     client.close()
 
 

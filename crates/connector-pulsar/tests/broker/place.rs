@@ -99,6 +99,13 @@ pub fn topic(broker: &Standalone, name: &str) -> TopicName {
     topic_in(broker, "public/default", name)
 }
 
+/// Makes a topic with partitions.
+pub fn fresh_partitioned(broker: &Standalone, name: &str, partitions: u32) -> TopicName {
+    let name = fresh(name);
+    admin(broker, "PUT", &format!("persistent/public/default/{name}/partitions"), &partitions.to_string());
+    TopicName::parse(&name).expect("a good name")
+}
+
 /// The path of a topic in the admin interface.
 pub fn path_of(topic: &TopicName) -> String {
     topic.as_str().replace("://", "/")
@@ -203,11 +210,13 @@ pub fn printed(command: &mut std::process::Command) -> String {
 
 /// Runs the script of this folder with Pulsar's Python client, from an environment that is made once.
 pub fn python(arguments: &[&str]) -> String {
-    const PACKAGE: &str = "pulsar-client==3.13.0";
-    let folder = cache().join("venv-tests-pulsar-3.13.0");
+    // Its schemas of Avro need another package.
+    const PACKAGE: &str = "pulsar-client[avro]==3.13.0";
+    let folder = cache().join("venv-tests-pulsar-3.13.0-avro");
     std::fs::create_dir_all(cache()).expect("the cache folder can be made");
     // Several processes may want it at once, and it is complete when its file `ready` is there.
-    let lock = std::fs::File::create(cache().join("venv-tests-pulsar-3.13.0.lock")).expect("the lock file can be made");
+    let lock =
+        std::fs::File::create(cache().join("venv-tests-pulsar-3.13.0-avro.lock")).expect("the lock file can be made");
     lock.lock().expect("the lock file can be locked");
     if !folder.join("ready").exists() {
         printed(std::process::Command::new("python3").args(["-m", "venv", "--clear"]).arg(&folder));
