@@ -19,13 +19,13 @@ const KEPT_MAX: usize = 1000;
 const ASK_WITHIN: Duration = Duration::from_secs(20);
 /// How often it does not say that, and answers other questions, until it is given up.
 const VAIN_MAX: u32 = 3;
-/// How often it has to say that there is no such version, until that is believed: any broker is asked, and may hear later
-/// than others of one that is new.
-const DENIED: (u32, Duration) = (3, Duration::from_millis(500));
-/// For how long it is believed then.
-const BELIEVED: Duration = Duration::from_secs(60);
+/// How long until a cluster that has said that there is no such version is asked again.
+const DENIED_PAUSE: Duration = Duration::from_millis(500);
 /// The bytes of a version. Brokers take no notice of others after them, and answer nothing to fewer.
 const VERSION_BYTES: usize = 8;
+/// Registries number the versions of a topic from 0 on, and no topic has had so many: a greater number, or one below 0, was
+/// given by none, and whoever published the message made it up.
+const VERSIONS_MAX: i64 = 100_000;
 
 const AVRO: i32 = 4;
 const PROTOBUF: i32 = 3;
@@ -62,8 +62,6 @@ enum Reading {
     AsTheyAre,
     Avro(Box<AvroSchema>),
     Protobuf(Box<ProtobufSchema>),
-    /// There was no such version when it was asked for, so that the bytes say nothing.
-    Unknown(Instant),
 }
 
 /// The schemas of a topic's messages, each looked up once.
@@ -72,43 +70,35 @@ pub struct Schemas {
     topic: TopicName,
     ask_within: Duration,
     known: BTreeMap<Bytes, Reading>,
-    /// When it was last believed that there is no such version: others that are none shall not take as long.
-    denied_at: Option<Instant>,
 }
 
 impl Schemas {
     pub fn new(settings: Settings, topic: TopicName) -> Schemas {
-        Schemas { settings, topic, ask_within: ASK_WITHIN, known: BTreeMap::new(), denied_at: None }
+        Schemas { settings, topic, ask_within: ASK_WITHIN, known: BTreeMap::new() }
     }
 
     /// Whether the schema of a message has to be looked up before the message is readable.
     pub fn is_unknown_to(&self, message: &Message) -> bool {
         matches!(message.payload, Payload::Bytes(_))
-            && version_of(message).is_some_and(|version| match self.known.get(&version) {
-                Some(Reading::Unknown(since)) => since.elapsed() > BELIEVED,
-                known => known.is_none() && version.len() == VERSION_BYTES,
-            })
+            && version_of(message)
+                .is_some_and(|version| is_of_a_registry(&version) && !self.known.contains_key(&version))
     }
 
     /// Asks for the schema of a message, for as long as the cluster is away. One that answers other questions and not this
-    /// one is an error, as is a schema of a kind that is not read.
+    /// one is an error, as is a schema of a kind that is not read, and a version that the topic does not have any more: the
+    /// message is whole, and would be lost as a bad row.
     pub async fn look_up(&mut self, message: &Message) -> Result<()> {
         let Some(version) = version_of(message) else { return Ok(()) };
-        let (mut vain, mut denied) = (0, 0);
-        let is_doubted = self.denied_at.is_none_or(|at| at.elapsed() > BELIEVED);
+        let (mut vain, mut denied_since) = (0, None);
         let reading = loop {
             let found = registered_schema(&self.settings, &self.topic, Some(version.clone()), self.ask_within).await;
             let error = match found {
-                Ok(None) => {
-                    denied += 1;
-                    if denied == DENIED.0 || !is_doubted {
-                        self.denied_at = Some(Instant::now());
-                        break Reading::Unknown(Instant::now());
-                    }
-                    sleep(DENIED.1).await;
+                Ok(Some(schema)) => break reading_of(&schema).map_err(|error| at(message, error))?,
+                Ok(None) if denied_since.get_or_insert_with(Instant::now).elapsed() < self.settings.denied_for => {
+                    sleep(DENIED_PAUSE).await;
                     continue;
                 }
-                Ok(Some(schema)) => break reading_of(&schema).map_err(|error| at(message, error))?,
+                Ok(None) => return Err(at(message, no_version(number_of(&version)))),
                 Err(error) => error,
             };
             if error.kind() != ErrorKind::Unavailable {
@@ -140,9 +130,10 @@ impl Schemas {
             Some(Reading::AsTheyAre) => return message,
             Some(Reading::Avro(schema)) => json_or(schema.to_json(bytes), unreadable),
             Some(Reading::Protobuf(schema)) => json_or(schema.to_json(bytes), unreadable),
-            Some(Reading::Unknown(_)) => {
-                unreadable(format!("the topic has no version {} of its schema", number_of(&version)))
-            }
+            None if version.len() == VERSION_BYTES => unreadable(format!(
+                "the version of its schema is {}, which no registry gives: whoever published it wrote another",
+                number_of(&version)
+            )),
             None => unreadable(format!(
                 "the version of its schema has {} bytes, expected {VERSION_BYTES}: whoever published it wrote another",
                 version.len()
@@ -160,6 +151,21 @@ fn json_or(json: dataflow::Result<Vec<u8>>, unreadable: impl Fn(String) -> Paylo
 fn version_of(message: &Message) -> Option<Bytes> {
     let version = message.entry.schema_version.as_ref().filter(|version| !version.is_empty())?;
     Some(version.slice(..version.len().min(VERSION_BYTES)))
+}
+
+/// Whether a registry may have given a version.
+fn is_of_a_registry(version: &Bytes) -> bool {
+    version.len() == VERSION_BYTES && (0..VERSIONS_MAX).contains(&number_of(version))
+}
+
+/// The registry has not what it gave once. Its numbers go on after schemas were deleted, and begin anew after that was done
+/// by force.
+fn no_version(number: i64) -> Error {
+    Error::lost(format!(
+        "the topic has no version {number} of its schema any more, and the message cannot be read without it: its schemas \
+         were deleted; delete them by force, so that their numbers begin anew, upload all of them again in the order in \
+         which they were registered (`pulsar-admin schemas delete --force`, `pulsar-admin schemas upload`), and run again"
+    ))
 }
 
 /// A version as brokers number it.

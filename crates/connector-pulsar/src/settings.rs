@@ -23,6 +23,9 @@ pub struct Settings {
     pub backoff_max: Duration,
     /// How long another holder of a subscription or a producer's name may stay before that is an error.
     pub busy_max: Duration,
+    /// For how long the cluster has to say that a topic has no such version of its schema, until that is believed: any
+    /// broker is asked, and may hear later than others of one that is new.
+    pub denied_for: Duration,
     /// The greatest message after decompression, and with its chunks put together.
     pub message_bytes_max: usize,
 }
@@ -39,6 +42,7 @@ impl Settings {
             keep_alive: Duration::from_secs(30),
             backoff_max: Duration::from_secs(10),
             busy_max: Duration::from_secs(90),
+            denied_for: Duration::from_secs(10),
             message_bytes_max: 64 << 20,
         }
     }
