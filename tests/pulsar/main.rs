@@ -4,6 +4,7 @@
 
 mod added;
 mod anchors;
+mod away;
 mod entry;
 mod explained;
 mod guarded;

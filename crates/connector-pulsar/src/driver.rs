@@ -3,6 +3,7 @@
 use crate::action::Action;
 use crate::address::Address;
 use crate::authentication::Credentials;
+use crate::away::Presence;
 use crate::error::{Error, Result};
 use crate::machine::Machine;
 use crate::settings::Settings;
@@ -46,6 +47,7 @@ pub struct Driver {
     /// The credentials that the broker has asked for again.
     asked: Option<Later<Option<Credentials>>>,
     started: Instant,
+    presence: Presence,
 }
 
 /// The credentials of a connection as they are now.
@@ -82,6 +84,7 @@ impl Driver {
             settings,
             asked: None,
             started: Instant::now(),
+            presence: Presence::default(),
         }
     }
 
@@ -106,6 +109,9 @@ impl Driver {
         .await;
         machine.advance(self.now())?;
         self.carry_out(machine);
+        let link = machine.link();
+        let is_there = link.conversation().is_some();
+        self.presence.note(link.trouble().filter(|_| !is_there));
         Ok(())
     }
 

@@ -39,6 +39,7 @@ mod anchor_question;
 mod namespace_question;
 mod schema_question;
 
+mod away;
 mod client;
 mod driver;
 
@@ -75,6 +76,7 @@ pub use address::{Address, Service};
 pub use anchor::{Anchor, AnchorFacts, AnchorPlace};
 pub use anchor_question::AnchorAnswer;
 pub use authentication::{Authentication, Credentials, TokenServer};
+pub use away::{ClusterWait, cluster_wait};
 pub use client::{PartitionProducer, PartitionReader, chance, partition_count};
 pub use error::{Error, ErrorKind, Result};
 pub use keys::{Hashing, Key};

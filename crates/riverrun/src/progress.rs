@@ -7,8 +7,8 @@ use crate::show;
 use dataflow::{Clock, EventTime, ProcessingTime};
 use engine::{Backlog, Status};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
-use project::Project;
-use seam::StreamStats;
+use project::{ClusterWait, Project};
+use seam::{PartitionState, StreamStats};
 use std::fmt::Write;
 use std::io::IsTerminal;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -82,6 +82,8 @@ pub struct Progress {
     told: Vec<String>,
     // The stream that the others wait for, where it stands, and since when.
     held: Option<(String, EventTime, Duration)>,
+    // Whether it was said that a cluster of topics is away.
+    is_away: bool,
 }
 
 impl Progress {
@@ -103,6 +105,7 @@ impl Progress {
             in_history: true,
             told: Vec::new(),
             held: None,
+            is_away: false,
         }
     }
 
@@ -114,7 +117,12 @@ impl Progress {
         let watermark = match status.held_by() {
             Some((stream, at)) => {
                 let stands = self.stands(&stream, at);
-                held(&stream, at, stands, counts.iter().map(|one| one.watermark))
+                held(
+                    (stream.as_str(), self.waits_for_messages(&stream)),
+                    at,
+                    stands,
+                    counts.iter().map(|one| one.watermark),
+                )
             }
             None if counts.iter().all(|one| one.watermark == EventTime::MAX) => "all inputs are read".to_owned(),
             None => "no watermark yet".to_owned(),
@@ -130,7 +138,9 @@ impl Progress {
             (false, 0) if history > 0 => format!("history: all {} rows, {written} written", rows(history)),
             (false, _) => format!("live: {} rows read, {written} written", rows(live)),
         };
-        let message = format!("{watermark}{}", waiting(status, SystemClock.now()));
+        let wait = project::cluster_wait();
+        let message = format!("{watermark}{}{}", waiting(status, SystemClock.now()), away(wait.as_ref()));
+        self.tell_of_cluster(wait.as_ref());
         self.tell(status.notes().all());
         if !self.terminal && self.watch.elapsed() >= self.due {
             self.due = self.watch.elapsed() + PLAIN_EVERY;
@@ -151,6 +161,28 @@ impl Progress {
                 Duration::ZERO
             }
         }
+    }
+
+    /// Whether all that a stream has of messages was read and given out, so that only another one moves it on.
+    fn waits_for_messages(&self, stream: &str) -> bool {
+        let stats = self.stats.iter().find(|stats| stats.name == stream);
+        stats.is_some_and(|stats| {
+            let mut waited_for = stats.standings().into_iter().filter(|one| one.counts).peekable();
+            let is_read = |state| matches!(state, PartitionState::Silent | PartitionState::Quiet);
+            waited_for.peek().is_some() && waited_for.all(|one| is_read(one.state))
+        })
+    }
+
+    /// Says when a cluster of topics has gone away, and when it is back.
+    fn tell_of_cluster(&mut self, wait: Option<&ClusterWait>) {
+        match (wait, self.is_away) {
+            (Some(ClusterWait { why, .. }), false) => {
+                print::note(format_args!("{why}; the job waits for it, and tries again every 10 s at most"));
+            }
+            (None, true) => print::note(format_args!("the cluster of the topics is there again")),
+            _ => {}
+        }
+        self.is_away = wait.is_some();
     }
 
     /// Says once what outputs have to wait for.
@@ -174,18 +206,35 @@ impl Drop for Progress {
     }
 }
 
-/// Where the watermark is and whose it is; where it has stood for a while, how far the furthest of the others has come.
-fn held(stream: &str, at: EventTime, stands: Duration, others: impl Iterator<Item = EventTime>) -> String {
+/// Where the watermark is and whose it is; where it has stood for a while, whether its stream waits for messages, and how far
+/// the furthest of the others has come.
+fn held(
+    (stream, waits): (&str, bool),
+    at: EventTime,
+    stands: Duration,
+    others: impl Iterator<Item = EventTime>,
+) -> String {
     let shown = show::to_the_second(at);
-    let furthest = others.filter(|other| *other != EventTime::MAX && *other > at).max();
-    match furthest.filter(|_| stands >= HELD_AFTER) {
-        Some(furthest) => format!(
-            "held at {shown} by {stream} for {}; the furthest is at {}",
-            show::whole_seconds(stands),
-            show::to_the_second(furthest)
-        ),
-        None => format!("watermark {shown} ({stream})"),
+    if stands < HELD_AFTER {
+        return format!("watermark {shown} ({stream})");
     }
+    let (took, furthest) =
+        (show::whole_seconds(stands), others.filter(|other| *other != EventTime::MAX && *other > at).max());
+    match (furthest.map(show::to_the_second), waits) {
+        (Some(furthest), true) => format!(
+            "held at {shown} by {stream}, which is quiet and has waited for messages for {took}; the furthest is at {furthest}"
+        ),
+        (Some(furthest), false) => format!("held at {shown} by {stream} for {took}; the furthest is at {furthest}"),
+        (None, true) => format!("watermark {shown} ({stream}, quiet: it has waited for messages for {took})"),
+        (None, false) => format!("watermark {shown} ({stream})"),
+    }
+}
+
+/// For how long a cluster of topics has been waited for.
+fn away(wait: Option<&ClusterWait>) -> String {
+    wait.map_or_else(String::new, |wait| {
+        format!("; the cluster of the topics is away for {}", show::whole_seconds(wait.since))
+    })
 }
 
 /// The outputs that do not take rows as fast as they come, and what waits for them.
@@ -251,15 +300,25 @@ mod tests {
     #[test]
     fn a_stream_that_others_wait_for_is_told_of_after_a_while() {
         let minutes = |minutes: i64| EventTime(minutes * 60_000_000);
-        let of = |seconds, others: &[EventTime]| {
-            held("cards", minutes(3), Duration::from_secs(seconds), others.iter().copied())
+        let all = |waits, seconds, others: &[EventTime]| {
+            held(("cards", waits), minutes(3), Duration::from_secs(seconds), others.iter().copied())
         };
+        let of = |seconds, others: &[EventTime]| all(false, seconds, others);
         let plain = "watermark 1970-01-01 00:03:00 (cards)";
         assert_eq!(of(9, &[minutes(3), minutes(75)]), plain);
         assert_eq!(of(60, &[minutes(3), EventTime::MAX, minutes(1)]), plain);
         assert_eq!(
             of(12, &[minutes(3), minutes(75), minutes(70)]),
             "held at 1970-01-01 00:03:00 by cards for 12 s; the furthest is at 1970-01-01 01:15:00"
+        );
+        // What waits for messages does not stand still for another reason.
+        assert_eq!(all(true, 9, &[minutes(75)]), plain);
+        let quiet = "watermark 1970-01-01 00:03:00 (cards, quiet: it has waited for messages for 12 s)";
+        assert_eq!(all(true, 12, &[minutes(3)]), quiet);
+        assert_eq!(
+            all(true, 12, &[minutes(75)]),
+            "held at 1970-01-01 00:03:00 by cards, which is quiet and has waited for messages for 12 s; the furthest is at \
+             1970-01-01 01:15:00"
         );
     }
 
