@@ -19,7 +19,7 @@ const FAULTS: u64 = 15;
 const MESSAGE_BYTES: u64 = 100;
 
 /// A number that the environment may say.
-fn number(name: &str, usual: u64) -> u64 {
+pub fn number(name: &str, usual: u64) -> u64 {
     std::env::var(name).map_or(usual, |text| text.parse().unwrap_or_else(|_| panic!("{name} is a number")))
 }
 

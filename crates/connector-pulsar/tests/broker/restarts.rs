@@ -1,7 +1,8 @@
-//! The broker crashes, and comes back.
+//! The broker crashes, and comes back, once in CI and `PULSAR_KILLS` times where the environment says so.
 
+use crate::faults::number;
 use crate::place::{
-    PATIENCE, admin, expected, namespace, outgoing, place, producer_options, reader_options, run, settings, take,
+    PATIENCE, admin, expected, java, namespace, outgoing, place, producer_options, reader_options, run, settings, take,
     texts, topic_in,
 };
 use connector_pulsar::{Guarantee, PartitionProducer, PartitionReader, Start};
@@ -12,22 +13,22 @@ fn a_broker_that_is_killed_loses_and_doubles_nothing() {
     let namespace = namespace(&broker, "killed");
     admin(&broker, "POST", &format!("namespaces/{namespace}/deduplication"), "true");
     let topic = topic_in(&broker, &namespace, "killed");
-    let settings = settings(&broker);
-    let (stored, is_half_stored) = tokio::sync::oneshot::channel();
+    let kills = number("PULSAR_KILLS", 1);
+    let (settings, count) = (settings(&broker), 1500 * (kills + 1));
+    let of_reader = topic.clone();
+    let (stored, is_half_stored) = std::sync::mpsc::channel();
     let writer = {
         let (settings, topic) = (settings.clone(), topic.clone());
         std::thread::spawn(move || {
             run(async move {
                 let options = producer_options(&topic, "survivor", Guarantee::EffectivelyOnce);
                 let mut producer = PartitionProducer::new(settings, options);
-                let mut stored = Some(stored);
-                for sequence in 0..3000 {
+                for sequence in 0..count {
                     producer.push(outgoing(sequence)).await.expect("the producer takes messages");
-                    if sequence == 1500 {
+                    if sequence % 1500 == 0 && sequence > 0 {
                         producer.flush().await.expect("the messages are stored");
-                        if let Some(stored) = stored.take() {
-                            stored.send(()).expect("the test waits for this");
-                        }
+                        // What comes next is on its way when the broker is killed.
+                        stored.send(()).expect("the test waits for this");
                     }
                 }
                 producer.flush().await.expect("the messages are stored");
@@ -36,21 +37,26 @@ fn a_broker_that_is_killed_loses_and_doubles_nothing() {
     };
     let reader = std::thread::spawn(move || {
         run(async move {
-            let mut options = reader_options(&topic, Start::Beginning);
+            let mut options = reader_options(&of_reader, Start::Beginning);
             options.anchor = Some(connector_pulsar::Anchor::new("survivor"));
             options.budget_bytes = 100_000;
             let mut reader = PartitionReader::new(settings, options);
-            assert_eq!(texts(&take(&mut reader, 3000).await), expected(0..3000));
+            assert_eq!(texts(&take(&mut reader, count as usize).await), expected(0..count));
             let end = reader.end().await.expect("the topic has an end").last.expect("it has messages");
             assert_eq!(end.entry, reader_end(&mut reader, end).await);
         });
     });
-    run(async { tokio::time::timeout(PATIENCE, is_half_stored).await.expect("half is stored in time") })
-        .expect("the producer goes on");
-    broker.restart().expect("the broker starts again");
-    is_registered_anew(&broker.log());
+    for _ in 0..kills {
+        is_half_stored.recv_timeout(PATIENCE).expect("the producer goes on");
+        broker.restart().expect("the broker starts again");
+        is_registered_anew(&broker.log());
+    }
     writer.join().expect("the producer loses nothing");
     reader.join().expect("the reader loses nothing");
+    // Other clients see the same.
+    let printed = java("JavaSums.java", &[&broker.service_url(), topic.as_str(), &count.to_string()]);
+    let numbers: Vec<&str> = printed.lines().filter_map(|line| line.strip_prefix("sum ")?.split(' ').next()).collect();
+    assert_eq!(numbers, (0..count).map(|number| number.to_string()).collect::<Vec<_>>());
 }
 
 /// A storage that finds its old registration may delete the new one in a loop, for as long as the broker runs.
