@@ -62,6 +62,8 @@ mod pattern;
 mod live_topic;
 mod tail;
 
+mod queue;
+
 mod topic_writer;
 mod topics;
 
@@ -86,6 +88,7 @@ pub use output_schema::OutputSchema;
 pub use pattern::TopicPattern;
 pub use position::{EntryId, MessageId, Position};
 pub use producer::{Guarantee, OutgoingMessage, ProducerOptions};
+pub use queue::{QueueConsumer, QueueOptions, QueueStats, QueueTopic};
 pub use reader::{PartitionEnd, ReaderOptions, Start};
 pub use settings::Settings;
 pub use sink::{SinkPosition, TopicSink};

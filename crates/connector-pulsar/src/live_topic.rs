@@ -66,10 +66,17 @@ pub struct HeldAnchors {
     pub subscription: String,
     /// Topics of a pattern of which nothing comes any more.
     pub gone: Vec<TopicName>,
+    /// Whether it gets messages, as the subscription of a queue does.
+    pub is_queue: bool,
     shown: Vec<AnchorShown>,
 }
 
 impl HeldAnchors {
+    pub(crate) fn of_queue(topic: &str, subscription: &str, shown: Vec<AnchorShown>) -> HeldAnchors {
+        let (topic, subscription) = (topic.to_owned(), subscription.to_owned());
+        HeldAnchors { topic, subscription, gone: Vec::new(), is_queue: true, shown }
+    }
+
     /// What is known of each partition's anchor, as of the last checkpoint.
     pub fn facts(&self) -> Vec<Option<AnchorFacts>> {
         let of = |shown: &AnchorShown| *shown.lock().unwrap_or_else(PoisonError::into_inner);
@@ -93,6 +100,11 @@ impl PulsarTopic {
     /// Topics that are read as the partitions of one.
     pub(crate) fn of_listed(name: &str, full_name: TopicName, listed: Vec<Listed>, settings: Settings) -> PulsarTopic {
         PulsarTopic { partitions: Partitions::Listed(listed), ..PulsarTopic::new(name, full_name, 0, settings) }
+    }
+
+    /// Whether it is several topics, which match a pattern.
+    pub fn is_pattern(&self) -> bool {
+        matches!(self.partitions, Partitions::Listed(_))
     }
 
     /// Of topics that match a pattern: those of which nothing comes any more, since they were deleted or match no more.
@@ -123,6 +135,14 @@ impl PulsarTopic {
 
     pub(crate) fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    /// How many partitions it has, if it has any: none is a topic that is one itself.
+    pub(crate) fn partitions_if_any(&self) -> Option<u32> {
+        match self.partitions {
+            Partitions::Numbered(partitions) => Some(partitions),
+            Partitions::None | Partitions::Listed(_) => None,
+        }
     }
 
     /// The full name.
@@ -174,7 +194,7 @@ impl PulsarTopic {
         let Held { name, shown, .. } = self.held.as_ref()?;
         let (topic, subscription) = (self.name.clone(), name.clone());
         let gone = self.gone().into_iter().cloned().collect();
-        Some(HeldAnchors { topic, subscription, gone, shown: shown.clone() })
+        Some(HeldAnchors { topic, subscription, gone, is_queue: false, shown: shown.clone() })
     }
 
     /// Where the anchors stood when they were made, as far as that is known, by partition.

@@ -1,7 +1,7 @@
 //! Where messages lie in a partition, and where a reader goes on.
 
 use crate::error::{Error, Result};
-use crate::wire::protocol::MessageIdData;
+use crate::wire::protocol::{AckedEntry, MessageIdData};
 use std::fmt;
 
 /// Where an entry lies: its ledger, and its number there.
@@ -20,6 +20,11 @@ impl EntryId {
 
     pub(crate) fn to_wire(self) -> MessageIdData {
         MessageIdData { ledger_id: self.ledger, entry_id: self.entry, partition: None, batch_index: None }
+    }
+
+    /// The whole entry, acknowledged.
+    pub(crate) fn acked(self) -> AckedEntry {
+        AckedEntry { ledger_id: self.ledger, entry_id: self.entry, ..Default::default() }
     }
 
     /// The place to start at so that this entry comes first: with an index in a batch the broker includes the entry.

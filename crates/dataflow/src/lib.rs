@@ -63,7 +63,7 @@ pub use files::{Bounds, RecordBatches, RowGroup, TimedFile, TimedFiles};
 pub use graph::{Edge, Exchange, JobGraph, MakeOperator, Meeting, Node, NodeKind, Output, StepContext};
 pub use key::{KEY_GROUPS, KeyGroup, KeyGroups, is_key, key_bytes, key_group, key_hashes};
 pub use limits::{BATCH_ROWS, LANE_BYTES, LANE_ROWS, rows_at_once};
-pub use log::{LogEnd, Message, PartitionLog, Topic, TopicId, read_what_is_there};
+pub use log::{LogEnd, Message, PartitionLog, QueueFacts, QueueSharing, Topic, TopicId, read_what_is_there};
 pub use memory_files::MemoryFiles;
 pub use operator::{Context, Fate, Fates, Input, Operator, Port, Progress};
 pub use order::{Position, RowOrder};

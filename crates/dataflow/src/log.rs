@@ -36,6 +36,26 @@ pub struct LogEnd {
     pub drained_to: ProcessingTime,
 }
 
+/// How the consumers of a queue share its messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum QueueSharing {
+    /// Whoever is free gets the next one.
+    Any,
+    /// Those of one key go to one consumer at a time, in their order.
+    ByKey,
+}
+
+/// What is known of a queue that is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QueueFacts {
+    /// Whether everything was given out that was there when it was opened, or what is left is with other consumers.
+    pub is_used_up: bool,
+    /// Whether it gives nothing more until some of what it gave is durable.
+    pub is_blocked: bool,
+    /// How many messages it gives at most before some of them are durable.
+    pub open_max: u64,
+}
+
 /// A topic that can be opened partition by partition.
 pub trait Topic: Send + Sync {
     /// The name, for messages to people.
@@ -51,6 +71,12 @@ pub trait Topic: Send + Sync {
     /// How long before now the times lie at least up to which its partitions say that they are drained: zero where
     /// messages are stamped and ends are told under one lock, else an allowance for messages on their way.
     fn margin(&self) -> Span;
+    /// Whether its messages are shared with other consumers: it has one partition then, which gives each message to one
+    /// of them, in any order, and again where it did not become durable. A position is a number of its own there, so
+    /// that nothing can be read from one on.
+    fn is_queue(&self) -> bool {
+        false
+    }
     /// Opens a partition at the message after the position given, or at its first. When a position is given the
     /// message there must still exist: an error of kind `Corrupt` names the gap when it was trimmed.
     fn open(&self, partition: u32, after: Option<Position>) -> Result<Box<dyn PartitionLog>>;
@@ -81,6 +107,10 @@ pub trait PartitionLog: Send {
     fn arrived_by(&mut self, _arrival: ProcessingTime) {}
     /// Says that a job goes on after this message at the earliest, whatever happens: a checkpoint that has it is durable.
     fn durable(&mut self, _message: Position) {}
+    /// What is known of it, where it is a queue.
+    fn queue(&self) -> Option<QueueFacts> {
+        None
+    }
     /// Remembers whom to wake when there may be new messages. Called once.
     fn wake(&mut self, waker: &Waker) -> Result<()>;
 }

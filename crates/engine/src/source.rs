@@ -21,6 +21,8 @@ pub struct Source {
     /// The source node in the job graph.
     pub node: usize,
     pub finished: bool,
+    /// Whether its last checkpoint is not known to be durable: what was read may be acknowledged only then.
+    pub unsettled: bool,
     name: String,
     reader: Box<dyn Reader>,
     coordination: Arc<Coordination>,
@@ -45,6 +47,7 @@ impl Source {
             id,
             node,
             finished: false,
+            unsettled: false,
             name,
             reader,
             coordination,
@@ -102,7 +105,10 @@ impl Source {
                 Ok(())
             }
             Command::Barrier(barrier) => self.send_barrier(barrier, out),
-            Command::Durable(joined) => self.reader.durable(joined),
+            Command::Durable(joined) => {
+                self.unsettled = false;
+                self.reader.durable(joined)
+            }
         };
         done.map_err(|error| self.named(error))
     }
@@ -112,6 +118,7 @@ impl Source {
         let event = Event::Barrier { barrier, turns_present: frozen.turns_present() };
         self.control(&event, out);
         self.finished = barrier.last;
+        self.unsettled = barrier.last;
         let sent = self.edges.iter().flat_map(|(_, edges)| sent(edges)).collect();
         let rows = PartRows { sent, fates: vec![(self.node, frozen.fates)], ..PartRows::default() };
         self.coordination.keep_rows(barrier.number, rows);

@@ -122,8 +122,8 @@ impl Worker {
                 }
             }
             if idle {
-                let finished =
-                    self.sources.iter().all(|source| source.finished) && self.stages.iter().all(|stage| stage.finished);
+                let finished = self.sources.iter().all(|source| source.finished && !source.unsettled)
+                    && self.stages.iter().all(|stage| stage.finished);
                 return Ok(if finished { WorkerStep::Finished } else { WorkerStep::Idle });
             }
             // A poll that brought no row and no watermark is no progress: the next one is looked for at once.

@@ -133,7 +133,9 @@ impl LiveReader {
 
     /// Whether a partition waits for a checkpoint.
     pub fn asks(&self, may_join: bool) -> bool {
-        let asks = |partition: &Partition| joins(partition, may_join) || partition.is_timeless();
+        let asks = |partition: &Partition| {
+            joins(partition, may_join) || partition.is_timeless() || partition.wants_checkpoint()
+        };
         self.partitions.iter().any(asks)
     }
 

@@ -237,7 +237,7 @@ fn open_stream(
     let rows = history.as_ref().map_or(0, |plan| plan.files.files().iter().map(|file| file.rows).sum());
     let mut partitions = partitions_of(&stream, rows, options, known)?;
     if let Some(ends) = ends {
-        ends.end_partitions(&mut partitions);
+        ends.end_partitions(stream.live.as_ref().map(|live| live.topic.as_ref()), &mut partitions);
     }
     let end = ends.map_or(EventTime::MAX, |ends| ends.watermark);
     let begins = |(share, position): (u16, SharePosition)| SplitState {

@@ -1,7 +1,7 @@
 //! One partition of a topic, read forward: its clock, whether it has shown a row, and how far it is drained.
 
 use crate::clock::{PartitionClock, Placed};
-use crate::position::{ClockPosition, LastMessage, PartitionPosition};
+use crate::position::{ClockPosition, LastMessage, PartitionPosition, QUEUE_END};
 use crate::standing::{PartitionStanding, PartitionState};
 use crate::unreleased::OutRows;
 use crate::{StreamSpec, frontier};
@@ -44,6 +44,8 @@ pub(crate) struct Partition {
     // When it was last asked how far it is drained, and how often in a row it could not say.
     asked: Option<ProcessingTime>,
     vain: u32,
+    // How many messages were given out since the checkpoint before.
+    given: u64,
 }
 
 /// Whether others wait for a partition.
@@ -86,6 +88,7 @@ impl Partition {
             level: EventTime::MIN,
             asked: None,
             vain: 0,
+            given: 0,
             topic: topic.id().clone(),
         };
         partition.go_on(spec, &at);
@@ -179,6 +182,7 @@ impl Partition {
     /// A checkpoint begins that has where it was given out to.
     pub fn freeze(&mut self) {
         self.frozen = self.position;
+        self.given = 0;
     }
 
     /// That checkpoint is durable.
@@ -186,6 +190,13 @@ impl Partition {
         if let Some(message) = self.frozen.take() {
             self.log.durable(message);
         }
+    }
+
+    /// Whether it gives nothing more, or soon will not, before a checkpoint is durable.
+    pub fn wants_checkpoint(&self) -> bool {
+        let Some(queue) = self.log.queue() else { return false };
+        // Half of what may be open is given out while the checkpoint is on its way.
+        self.given >= (queue.open_max / 2).max(1) || (queue.is_blocked && self.given > 0)
     }
 
     /// Stands still at a watermark until its checkpoint is durable.
@@ -200,6 +211,7 @@ impl Partition {
             self.next = self.read_log(1, usize::MAX)?.into();
         }
         self.caught_up = self.next.is_empty() && !self.log.is_behind();
+        self.find_end();
         Ok(self.next.front())
     }
 
@@ -210,12 +222,24 @@ impl Partition {
             messages.append(&mut self.read_log(messages_max - messages.len(), bytes_max)?);
         }
         self.caught_up = messages.is_empty() && !self.log.is_behind();
+        if messages.is_empty() {
+            self.find_end();
+        }
         Ok(messages)
+    }
+
+    /// A bounded run ends a queue where it is used up.
+    fn find_end(&mut self) {
+        let is_used_up = || self.log.queue().is_some_and(|queue| queue.is_used_up);
+        if self.end == Some(QUEUE_END) && self.next.is_empty() && is_used_up() {
+            self.end = Some(LastMessage(self.position));
+        }
     }
 
     /// A message is given out.
     pub fn pass(&mut self, message: &Message) {
         self.position = Some(message.position);
+        self.given += 1;
     }
 
     /// Takes back messages that were read last, the first of which lies below a watermark that was given.

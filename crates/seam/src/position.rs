@@ -39,6 +39,10 @@ pub(crate) struct ClockPosition {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct LastMessage(pub Option<Position>);
 
+/// Where a bounded run ends a queue, until it is known where that is: after everything that it gives.
+pub(crate) const QUEUE_END: LastMessage =
+    LastMessage(Some(Position { ledger: (1 << 48) - 1, entry: (1 << 40) - 1, batch_index: 0 }));
+
 impl PartitionPosition {
     /// The beginning of a partition that a job which goes on has not known.
     pub fn unread(topic: &dyn Topic) -> PartitionPosition {

@@ -5,7 +5,7 @@ use crate::clock::PartitionClock;
 use crate::frontier::Frontier;
 use crate::partition::shown;
 use crate::placing::{event_time, instants};
-use crate::position::{ClockPosition, LastMessage, PartitionPosition};
+use crate::position::{ClockPosition, LastMessage, PartitionPosition, QUEUE_END};
 use crate::unreleased::OutRows;
 use crate::{Live, StreamSpec};
 use dataflow::{Error, ErrorKind, EventTime, Position, Result, Split, Topic, decode_messages, read_what_is_there};
@@ -38,6 +38,11 @@ pub(crate) fn begin(
     frontier: &Frontier,
     bounded: bool,
 ) -> Result<Vec<PartitionPosition>> {
+    if live.topic.is_queue() {
+        // What it gives is not known before it is given, and no output begins after it.
+        let end = bounded.then_some(QUEUE_END);
+        return Ok(vec![PartitionPosition { end, ..PartitionPosition::unread(live.topic.as_ref()) }]);
+    }
     let mut partitions = Vec::new();
     for (index, at) in frontier.partitions.iter().enumerate() {
         let (index, message) = (index as u32, at.map(|at| at.position));
@@ -93,6 +98,14 @@ pub(crate) fn resume(
             check_topic(spec, known, topic)?;
         }
         let position = known.unwrap_or_else(|| PartitionPosition::unread(topic));
+        if topic.is_queue() {
+            let end = match ends {
+                Ends::None => None,
+                Ends::Now => Some(QUEUE_END),
+                Ends::Known => Some(position.end.unwrap_or(QUEUE_END)),
+            };
+            return Ok(PartitionPosition { end, ..position });
+        }
         let end = topic.open(index, position.message).and_then(|mut log| log.end()).map_err(|error| {
             let place = format!("stream \"{}\", {}", spec.name, Split::Partition(index));
             let hint = if error.kind() == ErrorKind::Corrupt { format!("; {BRING_BACK}") } else { String::new() };

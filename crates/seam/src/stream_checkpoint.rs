@@ -173,8 +173,15 @@ impl StreamCheckpoint {
         self.partitions.iter().filter_map(|(&partition, at)| Some((partition, at.message?))).collect()
     }
 
-    /// Ends partitions after the last message of each that was given out.
-    pub fn end_partitions(&self, partitions: &mut [PartitionPosition]) {
+    /// Ends partitions after the last message of each that was given out. Nothing of a queue comes again, so that it is at
+    /// its end.
+    pub fn end_partitions(&self, topic: Option<&dyn Topic>, partitions: &mut [PartitionPosition]) {
+        if topic.is_some_and(Topic::is_queue) {
+            for (partition, known) in partitions.iter_mut().zip(self.partitions.values()) {
+                *partition = PartitionPosition { end: Some(LastMessage(known.message)), ..known.clone() };
+            }
+            return;
+        }
         for (index, partition) in partitions.iter_mut().enumerate() {
             let last = self.partitions.get(&(index as u32)).and_then(|known| known.message);
             partition.end = Some(LastMessage(last));

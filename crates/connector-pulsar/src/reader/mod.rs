@@ -7,9 +7,9 @@ mod continuity;
 mod intake;
 mod lookback;
 mod machine;
-mod opening;
+pub(crate) mod opening;
 mod options;
-mod permits;
+pub(crate) mod permits;
 mod watch;
 
 pub use intake::made_again;

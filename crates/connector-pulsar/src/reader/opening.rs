@@ -45,20 +45,12 @@ pub struct Opening<'a> {
 
 /// The messages of an entry. One that cannot be read comes whole, as one message.
 pub fn open(opening: &Opening) -> Vec<Message> {
-    let metadata = &opening.entry.metadata;
-    let facts = Arc::new(EntryFacts {
-        producer_name: metadata.producer_name.clone(),
-        publish_time_ms: metadata.publish_time,
-        broker_time_ms: opening.entry.broker.and_then(|broker| broker.broker_timestamp),
-        schema_version: metadata.schema_version.clone(),
-        is_transactional: metadata.txnid_most_bits.is_some() || metadata.txnid_least_bits.is_some(),
-    });
+    let facts = facts_of(opening);
     let parts = match parts(opening) {
         Ok(parts) => parts,
         Err(error) => {
             let bytes = opening.payload.clone();
-            let single = single_of(metadata);
-            return vec![message(opening, &facts, 0, single, Payload::Unreadable { reason: error.to_string(), bytes })];
+            return vec![unreadable(opening, Payload::Unreadable { reason: error.to_string(), bytes })];
         }
     };
     let mut messages = Vec::with_capacity(parts.len());
@@ -72,6 +64,22 @@ pub fn open(opening: &Opening) -> Vec<Message> {
         messages.push(message(opening, &facts, u32::try_from(at).unwrap_or(u32::MAX), single, payload));
     }
     messages
+}
+
+/// An entry that cannot be read, as one message.
+pub fn unreadable(opening: &Opening, payload: Payload) -> Message {
+    message(opening, &facts_of(opening), 0, single_of(&opening.entry.metadata), payload)
+}
+
+fn facts_of(opening: &Opening) -> Arc<EntryFacts> {
+    let metadata = &opening.entry.metadata;
+    Arc::new(EntryFacts {
+        producer_name: metadata.producer_name.clone(),
+        publish_time_ms: metadata.publish_time,
+        broker_time_ms: opening.entry.broker.and_then(|broker| broker.broker_timestamp),
+        schema_version: metadata.schema_version.clone(),
+        is_transactional: metadata.txnid_most_bits.is_some() || metadata.txnid_least_bits.is_some(),
+    })
 }
 
 fn parts(opening: &Opening) -> Result<Vec<(SingleMessageMetadata, Bytes)>> {

@@ -125,7 +125,7 @@ impl Watch {
         }
         let before = self.released.and_then(|needed| Some(EntryId { entry: needed.entry.checked_sub(1)?, ..needed }));
         if let Some(before) = before {
-            let message_id = vec![before.to_wire()];
+            let message_id = vec![before.acked()];
             conversation.tell(Command::Ack(Ack {
                 consumer_id: CONSUMER,
                 ack_type: CUMULATIVE,

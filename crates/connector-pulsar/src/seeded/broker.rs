@@ -168,7 +168,8 @@ impl ScriptedBroker {
             }
             Command::ConsumerStats(question) => {
                 let connected_since = Some("1970-01-01T00:00:01.000Z".to_owned());
-                let answer = ConsumerStatsResponse { request_id: question.request_id, connected_since, backlog: None };
+                let answer =
+                    ConsumerStatsResponse { request_id: question.request_id, connected_since, ..Default::default() };
                 self.answer(Command::ConsumerStatsResponse(answer));
             }
             Command::Flow(flow) => self.session.permits += i64::from(flow.message_permits),
@@ -209,10 +210,10 @@ impl ScriptedBroker {
                 let at = chance.below(rest.len() as u64) as usize;
                 rest[at] ^= 1 << chance.below(8);
             }
-            let delivery = Delivery { consumer_id: 2, message_id: entry.id.to_wire() };
+            let delivery = Delivery { consumer_id: 2, message_id: entry.id.to_wire(), ack_set: Vec::new() };
             let times = if chance.happens(self.troubles.repeat) { 2 } else { 1 };
             for _ in 0..times {
-                encode_with(Command::Delivery(delivery), &rest, &mut self.session.output);
+                encode_with(Command::Delivery(delivery.clone()), &rest, &mut self.session.output);
                 self.session.permits -= i64::from(messages);
             }
             self.session.next += if chance.happens(self.troubles.skip) { 2 } else { 1 };

@@ -225,7 +225,7 @@ mod tests {
 
     fn delivery() -> Command {
         let message_id = MessageIdData { ledger_id: 7, entry_id: 3, partition: None, batch_index: None };
-        Command::Delivery(Delivery { consumer_id: 1, message_id })
+        Command::Delivery(Delivery { consumer_id: 1, message_id, ack_set: Vec::new() })
     }
 
     fn entry(payload: &[u8]) -> Vec<u8> {

@@ -23,12 +23,12 @@ pub fn number(name: &str, usual: u64) -> u64 {
     std::env::var(name).map_or(usual, |text| text.parse().unwrap_or_else(|_| panic!("{name} is a number")))
 }
 
-fn messages() -> u64 {
+pub fn messages() -> u64 {
     number("PULSAR_MESSAGES", MESSAGES)
 }
 
 /// How many bytes a connection lives at most, so that there are about twice as many faults as are asked for.
-fn bytes_max() -> u64 {
+pub fn bytes_max() -> u64 {
     messages() * MESSAGE_BYTES / number("PULSAR_FAULTS", FAULTS)
 }
 

@@ -11,6 +11,7 @@ mod other_clients;
 mod place;
 mod protobuf;
 mod proxy;
+mod queue;
 mod raw;
 mod reading;
 mod registered;

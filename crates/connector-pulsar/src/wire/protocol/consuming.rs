@@ -9,7 +9,7 @@ pub struct Subscribe {
     pub topic: String,
     #[prost(string, required, tag = "2")]
     pub subscription: String,
-    /// 0 is Exclusive.
+    /// 0 is Exclusive, 1 Shared, and 3 Key_Shared.
     #[prost(int32, required, tag = "3")]
     pub sub_type: i32,
     #[prost(uint64, required, tag = "4")]
@@ -30,23 +30,40 @@ pub struct Subscribe {
 }
 
 /// An entry on its way to a consumer; metadata and payload follow the command in its frame.
-#[derive(Clone, Copy, PartialEq, Eq, Message)]
+#[derive(Clone, PartialEq, Eq, Message)]
 pub struct Delivery {
     #[prost(uint64, required, tag = "1")]
     pub consumer_id: u64,
     #[prost(message, required, tag = "2")]
     pub message_id: MessageIdData,
+    /// Of a batch that was acknowledged in part: a bit per message, set for those that were not.
+    #[prost(int64, repeated, packed = "false", tag = "4")]
+    pub ack_set: Vec<i64>,
+}
+
+/// An entry that is acknowledged, or a part of one.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct AckedEntry {
+    #[prost(uint64, required, tag = "1")]
+    pub ledger_id: u64,
+    #[prost(uint64, required, tag = "2")]
+    pub entry_id: u64,
+    /// Empty for a whole entry; else a bit per message of the batch, set for those that are not acknowledged.
+    #[prost(int64, repeated, packed = "false", tag = "5")]
+    pub ack_set: Vec<i64>,
+    #[prost(int32, optional, tag = "6")]
+    pub batch_size: Option<i32>,
 }
 
 #[derive(Clone, PartialEq, Eq, Message)]
 pub struct Ack {
     #[prost(uint64, required, tag = "1")]
     pub consumer_id: u64,
-    /// 1 is Cumulative.
+    /// 0 is Individual, 1 Cumulative.
     #[prost(int32, required, tag = "2")]
     pub ack_type: i32,
     #[prost(message, repeated, tag = "3")]
-    pub message_id: Vec<MessageIdData>,
+    pub message_id: Vec<AckedEntry>,
     #[prost(uint64, optional, tag = "8")]
     pub request_id: Option<u64>,
 }
@@ -134,6 +151,9 @@ pub struct ConsumerStats {
 pub struct ConsumerStatsResponse {
     #[prost(uint64, required, tag = "1")]
     pub request_id: u64,
+    /// Whether the consumer gets nothing more until it has acknowledged some of what it has.
+    #[prost(bool, optional, tag = "10")]
+    pub is_blocked: Option<bool>,
     /// When the broker took the consumer, by its clock, as text.
     #[prost(string, optional, tag = "12")]
     pub connected_since: Option<String>,

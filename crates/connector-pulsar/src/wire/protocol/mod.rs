@@ -16,8 +16,8 @@ mod command;
 
 pub use command::{BaseCommand, Command, ErrorReply, Ping, Pong, Success};
 pub use consuming::{
-    Ack, AckResponse, CloseConsumer, ConsumerStats, ConsumerStatsResponse, Delivery, Flow, GetLastMessageId,
-    GetLastMessageIdResponse, ReachedEndOfTopic, Seek, Subscribe, Unsubscribe,
+    Ack, AckResponse, AckedEntry, CloseConsumer, ConsumerStats, ConsumerStatsResponse, Delivery, Flow,
+    GetLastMessageId, GetLastMessageIdResponse, ReachedEndOfTopic, Seek, Subscribe, Unsubscribe,
 };
 pub use greeting::{AuthChallenge, AuthData, AuthResponse, Connect, Connected, FeatureFlags};
 pub use lookup::{
