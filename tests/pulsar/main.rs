@@ -13,6 +13,7 @@ mod losses;
 mod named;
 mod patterns;
 mod project;
+mod queue;
 mod settings;
 
 use project::{EVENTS, Folder};

@@ -6,10 +6,13 @@
 use crate::open::Project;
 use crate::topic_place::{AnchorNames, PulsarPlace, TopicPlace};
 use crate::topics::Topics;
-use connector_pulsar::{AnchorAnswer, AnchorFacts, AnchorPlace, AnchorsBegin, HeldAnchors, PulsarTopic, TopicPattern};
-use dataflow::{Error, Result, Span, Topic};
+use connector_pulsar::{
+    AnchorAnswer, AnchorFacts, AnchorPlace, AnchorsBegin, HeldAnchors, PulsarTopic, QueueTopic, TopicPattern,
+};
+use dataflow::{Error, QueueSharing, Result, Span, Topic};
 use seam::StreamInput;
 use serde::{Deserialize, Serialize};
+use sql::Stream;
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::PathBuf;
@@ -72,6 +75,16 @@ struct Recorded {
     /// Where each of them stood then: its ledger, and the entry before it, -1 where that is none; as far as is known.
     #[serde(default)]
     begun_at: Vec<Option<(i64, i64)>>,
+    /// Whether it is the subscription of a queue, which is on all partitions that there are.
+    #[serde(default)]
+    queue: bool,
+}
+
+impl Recorded {
+    /// On how many partitions it is: a queue takes up those that are added while it is read.
+    fn partitions_of(&self, topic: &PulsarTopic) -> u32 {
+        if self.queue { topic.partitions() } else { self.partitions.min(topic.partitions()) }
+    }
 }
 
 /// What somebody has made.
@@ -120,8 +133,9 @@ impl Record {
 
     /// The partitions of a topic that have an anchor of this name, and where that stood when it was made.
     fn made(&self, topic: &PulsarTopic, subscription: &str) -> Vec<Option<AnchorPlace>> {
-        let is_it =
-            |made: &&Recorded| made.subscription == subscription && made.full_name == topic.full_name().as_str();
+        let is_it = |made: &&Recorded| {
+            !made.queue && made.subscription == subscription && made.full_name == topic.full_name().as_str()
+        };
         let Some(made) = self.anchors.iter().find(is_it) else { return Vec::new() };
         let place = |(ledger, entry)| AnchorPlace::new(ledger, entry);
         let begun_at = |partition: u32| made.begun_at.get(partition as usize).copied().flatten().map(place);
@@ -133,7 +147,23 @@ impl Record {
         self.anchors.retain(|made| made.subscription != subscription || made.full_name != full_name);
         let (subscription, partitions) = (subscription.to_owned(), topic.partitions());
         let begun_at = topic.anchors_begun_at().iter().map(|place| place.map(AnchorPlace::numbers)).collect();
-        self.anchors.push(Recorded { topic: name, full_name, subscription, partitions, begun_at });
+        self.anchors.push(Recorded { topic: name, full_name, subscription, partitions, begun_at, queue: false });
+    }
+
+    /// Takes note of the subscription of a queue; whether it was not known, or on fewer partitions.
+    fn set_queue(&mut self, topic: &PulsarTopic, subscription: &str) -> bool {
+        let is_it =
+            |made: &&mut Recorded| made.subscription == subscription && made.full_name == topic.full_name().as_str();
+        let partitions = topic.partitions();
+        if let Some(made) = self.anchors.iter_mut().find(is_it) {
+            let is_known = made.queue && made.partitions >= partitions;
+            (made.queue, made.partitions, made.begun_at) = (true, partitions.max(made.partitions), Vec::new());
+            return !is_known;
+        }
+        let (name, full_name) = (topic.name().to_owned(), topic.full_name().to_string());
+        let (subscription, begun_at) = (subscription.to_owned(), Vec::new());
+        self.anchors.push(Recorded { topic: name, full_name, subscription, partitions, begun_at, queue: true });
+        true
     }
 }
 
@@ -142,15 +172,19 @@ impl Project {
     pub(crate) fn hold_topics(
         &self,
         job: Option<&str>,
-        inputs: &mut [StreamInput],
+        (streams, inputs): (&[Stream], &mut [StreamInput]),
         begin: AnchorsBegin,
     ) -> Result<Vec<HeldAnchors>> {
         let of = AnchorsOf::Job(job);
         let mut wanted = Vec::new();
-        for input in inputs.iter_mut() {
-            if let Some(live) = &mut input.live
-                && let Some(topic) = self.hold_topic(of, &input.spec.name, live.topic.name(), begin)?
-            {
+        for (stream, input) in streams.iter().zip(inputs.iter_mut()) {
+            let Some(live) = &mut input.live else { continue };
+            if let Some(sharing) = stream.queue {
+                if let Some(queue) = self.queue((of, sharing), &stream.name, live.topic.name())? {
+                    wanted.push(queue.subscription());
+                    live.topic = Arc::new(queue);
+                }
+            } else if let Some(topic) = self.hold_topic(of, &input.spec.name, live.topic.name(), begin)? {
                 wanted.extend(topic.anchors());
                 live.topic = topic;
             }
@@ -159,11 +193,44 @@ impl Project {
         Ok(wanted)
     }
 
+    /// The topic of a stream that is a queue, by the job's subscription; none on local topics, whose messages nobody takes
+    /// away, and for who runs the project under names of their own, who takes none away from others.
+    fn queue(&self, (of, sharing): (AnchorsOf, QueueSharing), stream: &str, topic: &str) -> Result<Option<QueueTopic>> {
+        let (Topics::Pulsar(topics), TopicPlace::Pulsar(place), None) =
+            (self.topics()?, self.topic_place(), self.person())
+        else {
+            return Ok(None);
+        };
+        if place.anchors == AnchorNames::None {
+            return Err(Error::invalid(format!(
+                "stream \"{stream}\" is a queue, which is read by a subscription, and live of environment {} has \
+                 anchors = false: leave that out, or leave out QUEUE",
+                self.environment_name()
+            )));
+        }
+        let (Some(subscription), Some(found)) = (self.subscription(of, stream), topics.topic(topic)?) else {
+            return Ok(None);
+        };
+        if found.is_pattern() {
+            return Err(Error::invalid(format!(
+                "stream \"{stream}\" is a queue, which is one topic, and {topic} stands for all that match a pattern in live \
+                 of environment {}: leave out QUEUE, or read a topic by its own name",
+                self.environment_name()
+            )));
+        }
+        let mut record = Record::read(self.record_path(of))?;
+        if record.set_queue(&found, &subscription) {
+            record.write()?;
+        }
+        Ok(Some(QueueTopic::new(found, subscription, sharing, self.clock.clone())))
+    }
+
     /// Puts anchors back to the beginning, as far as that is still there, where the job goes on from an older place than they
     /// stand at; nothing else may be refused after that.
     pub(crate) fn put_anchors_back(&self, held: &[HeldAnchors], begin: AnchorsBegin) -> Result<()> {
         let (AnchorsBegin::Earlier, Topics::Pulsar(topics)) = (begin, self.topics()?) else { return Ok(()) };
-        held.iter().try_for_each(|held| match topics.topic(&held.topic)? {
+        // A queue has no place to be put back to.
+        held.iter().filter(|held| !held.is_queue).try_for_each(|held| match topics.topic(&held.topic)? {
             Some(topic) => topic.held_by(&held.subscription, &[], AnchorsBegin::Earlier).map(drop),
             None => Ok(()),
         })
@@ -308,7 +375,7 @@ fn readable(parts: &[&str]) -> String {
 /// Deletes an anchor on all partitions; gives the first one that a consumer holds.
 fn forget(topics: &connector_pulsar::Topics, made: &Recorded) -> Result<Option<u32>> {
     let Some(topic) = there(topics, made)? else { return Ok(None) };
-    for partition in 0..made.partitions.min(topic.partitions()) {
+    for partition in 0..made.partitions_of(&topic) {
         if topic.forget_anchor(partition, &made.subscription)? == AnchorAnswer::Held {
             return Ok(Some(partition));
         }
@@ -330,7 +397,7 @@ fn look_at(topics: &connector_pulsar::Topics, made: &Recorded) -> Result<Vec<Par
             AnchorAnswer::NoTopic | AnchorAnswer::Done => PartitionAnchor::NoTopic,
         })
     };
-    (0..made.partitions.min(topic.partitions())).map(look).collect()
+    (0..made.partitions_of(&topic)).map(look).collect()
 }
 
 #[cfg(test)]
@@ -359,6 +426,7 @@ mod tests {
             subscription: "s".to_owned(),
             partitions: 3,
             begun_at: vec![None, Some((7, -1))],
+            queue: false,
         };
         record.anchors.push(made);
         record.write().unwrap();

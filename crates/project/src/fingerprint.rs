@@ -1,7 +1,7 @@
 //! What tells one revision of a project from another, and one plan from another.
 
 use crate::load::Folder;
-use dataflow::{BadRowPolicy, JobGraph, Late, Quiet};
+use dataflow::{BadRowPolicy, JobGraph, Late, QueueSharing, Quiet};
 use sql::{CheckedPlan, History, Stream};
 use values::Encoding;
 use xxhash_rust::xxh3::Xxh3;
@@ -99,5 +99,10 @@ impl Text {
             None => self.text(""),
         }
         self.text(stream.live.as_deref().unwrap_or_default());
+        match stream.queue {
+            None => {}
+            Some(QueueSharing::Any) => self.text("queue"),
+            Some(QueueSharing::ByKey) => self.text("queue by key"),
+        }
     }
 }

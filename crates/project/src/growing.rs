@@ -58,7 +58,8 @@ impl Project {
 
     /// The topics of inputs whose partitions may become more, with how many they have.
     pub(crate) fn growing(&self, inputs: &[StreamInput]) -> Result<Vec<(String, u32)>> {
-        let topics = inputs.iter().filter_map(|input| input.live.as_ref());
+        // A queue takes up partitions that are added by itself.
+        let topics = inputs.iter().filter_map(|input| input.live.as_ref()).filter(|live| !live.topic.is_queue());
         Ok(match self.topics()? {
             Topics::Local(..) => Vec::new(),
             Topics::Pulsar(_) => topics.map(|live| (live.topic.name().to_owned(), live.topic.partitions())).collect(),

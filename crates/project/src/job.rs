@@ -14,6 +14,7 @@ use crate::output::{
     Begin, Claims, NewTables, WiredSink, begin_tables, claim_tables, refuse_history, refuse_used, wire,
 };
 use crate::output_check::{unfitting_outputs, wrong_outputs};
+use crate::queue_output::{queue_of, refuse_takeover};
 use crate::savepoints::SavepointRequests;
 use crate::settle::{committed, settle};
 use crate::spill_folder::SpillFolder;
@@ -197,6 +198,7 @@ impl Project {
         }
         if let Some(going_on) = &mut going_on {
             self.fit(checked, going_on, options)?;
+            refuse_takeover(checked, going_on.takeover.is_some())?;
         }
         let snapshot = |stream: &Stream| going_on.as_ref()?.snapshot(&stream.name);
         let makes_topics = !options.until_caught_up && options.begin != Begin::Collect;
@@ -251,7 +253,8 @@ impl Project {
         // Before anything of topics or histories is read.
         let anchors = match &going_on {
             Some(going_on) => {
-                self.hold_topics(options.job.as_deref(), &mut inputs, going_on.anchors_begin_at_first())?
+                let inputs = (&checked.streams[..], &mut inputs[..]);
+                self.hold_topics(options.job.as_deref(), inputs, going_on.anchors_begin_at_first())?
             }
             None => Vec::new(),
         };
@@ -306,7 +309,8 @@ impl Project {
             going_on.hold(self, options.begin == Begin::Fresh)?;
             commit_gone(self, going_on.takeover.iter().flat_map(|takeover| &takeover.gone))?;
         }
-        let outputs = self.outputs(checked, &graph, (options, seam.is_bounded(), start), going_on.as_mut())?;
+        let wired_as = (options, seam.is_bounded(), start, queue_of(checked, &anchors));
+        let outputs = self.outputs(checked, &graph, wired_as, going_on.as_mut())?;
         if going_on.is_some() {
             self.hold_histories(checked, &facts)?;
         }
@@ -389,7 +393,7 @@ impl Project {
         &self,
         checked: &CheckedPlan,
         graph: &JobGraph,
-        (options, is_bounded, start): (&JobOptions, bool, EventTime),
+        (options, is_bounded, start, queue): (&JobOptions, bool, EventTime, Option<&str>),
         mut going_on: Option<&mut GoingOn>,
     ) -> Result<Outputs, Failure> {
         let begin = (options.begin, is_bounded, start);
@@ -404,7 +408,7 @@ impl Project {
             let rows = options.earlier.as_ref().map(|earlier| earlier.rows_of(&node.name, collected.len()));
             let rows = rows.transpose()?.unwrap_or_default();
             let before = going_on.as_ref().and_then(|going_on| going_on.output(&node.name));
-            let mut sink = wire(self, spec, claims.as_ref(), begin, (&rows, before))?;
+            let mut sink = wire(self, spec, claims.as_ref(), begin, (&rows, before), queue)?;
             collected.push(rows);
             sink.node = node.name.clone();
             if let (Some(position), Some(going_on)) = (sink.position.take(), &mut going_on) {

@@ -47,6 +47,7 @@ mod tally;
 mod wanted_rows;
 
 mod pubsub_output;
+mod queue_output;
 
 mod output;
 mod output_check;

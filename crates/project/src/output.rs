@@ -4,6 +4,7 @@ use crate::collected_rows::Rows;
 use crate::open::Project;
 use crate::output_check::check_patterns;
 use crate::pubsub_output::with_pubsub;
+use crate::queue_output::{AfterAll, at_least_once};
 use crate::topics::Topics;
 use checkpoint::Savepoint;
 use connector_iceberg::{TableClaim, TableOptions};
@@ -197,15 +198,33 @@ fn refuse_rows(table: &str, rows: u64) -> Result<()> {
     )))
 }
 
-/// Binds a sink to an output.
+/// Binds a sink to an output. `queue` is a stream of the job whose messages come again in another order, if there is one.
 pub fn wire(
     project: &Project,
     spec: &OutputSpec,
     claims: Option<&Arc<Claims>>,
     (begin, is_bounded, start): (Begin, bool, EventTime),
     (rows, before): (&Rows, Option<&OutputState>),
+    queue: Option<&str>,
 ) -> Result<WiredSink> {
     let Some(claims) = claims else { return Ok(collect(spec, rows)) };
+    let sink = wire_outside(project, spec, claims, (begin, is_bounded, start), (rows, before, queue.is_some()))?;
+    Ok(match queue {
+        Some(stream) => {
+            let notice = at_least_once(sink.notice.clone(), &sink.output, stream);
+            WiredSink { notice, ..sink }
+        }
+        None => sink,
+    })
+}
+
+fn wire_outside(
+    project: &Project,
+    spec: &OutputSpec,
+    claims: &Arc<Claims>,
+    (begin, is_bounded, start): (Begin, bool, EventTime),
+    (rows, before, is_of_queue): (&Rows, Option<&OutputState>, bool),
+) -> Result<WiredSink> {
     match &spec.output {
         Output::Table(table) => {
             let sink = table_sink(table, spec, claims)?;
@@ -217,7 +236,7 @@ pub fn wire(
             Ok(WiredSink { committer: Box::new(committer), ..sink })
         }
         Output::Topic(topic) => {
-            let sink = topic_sink(project, topic, spec, (begin, start), before)?;
+            let sink = topic_sink(project, topic, spec, (begin, start), (before, is_of_queue))?;
             let Some(places) = project.places(topic) else { return Ok(sink) };
             let (is_pulsar, key) =
                 (matches!(project.topics()?, Topics::Pulsar(_)), spec.schema.index_of("subject").ok());
@@ -285,14 +304,14 @@ fn topic_sink(
     topic: &str,
     spec: &OutputSpec,
     (begin, start): (Begin, EventTime),
-    before: Option<&OutputState>,
+    (before, is_of_queue): (Option<&OutputState>, bool),
 ) -> Result<WiredSink> {
     let producer = producer_name(project, &spec.name);
     let topics = match project.topics()? {
         Topics::Local(topics, _) => topics,
         Topics::Pulsar(topics) => {
             check_patterns(project, topic)?;
-            return pulsar_sink(topics, (topic, &producer), spec, (start, before), &project.clock);
+            return pulsar_sink(topics, (topic, &producer), spec, (start, before, is_of_queue), &project.clock);
         }
     };
     let position = before.and_then(|before| before.position.as_deref()).map(TopicPosition::parse).transpose()?;
@@ -312,6 +331,8 @@ fn topic_sink(
     let producer = claim.producer()?;
     let position = position.unwrap_or_else(|| TopicPosition::start(&producer));
     let replay = position.replay(&producer)?;
+    let changed = (is_of_queue && replay > 0).then(|| position.clone().after_all(replay));
+    let (position, replay) = (changed.clone().unwrap_or(position), if is_of_queue { 0 } else { replay });
     let claim = Arc::new(claim);
     let (epoch, of_writer) = (claim.epoch(), claim.clone());
     let (encode, key) = (crate::dead_letter::encoder(&spec.schema)?, spec.schema.index_of("subject").ok());
@@ -328,7 +349,7 @@ fn topic_sink(
         epoch: Some(epoch),
         has_earlier,
         partitions: None,
-        position: None,
+        position: changed.map(|changed| changed.to_bytes()),
         notice: None,
     })
 }
@@ -351,7 +372,7 @@ fn pulsar_sink(
     topics: &connector_pulsar::Topics,
     (topic, producer): (&str, &str),
     spec: &OutputSpec,
-    (start, before): (EventTime, Option<&OutputState>),
+    (start, before, is_of_queue): (EventTime, Option<&OutputState>, bool),
     clock: &Arc<dyn Clock>,
 ) -> Result<WiredSink> {
     let there = topics.topic_or_create(topic, 1)?;
@@ -371,8 +392,10 @@ fn pulsar_sink(
     let schema = topics.output_schema(&there, &columns)?;
     let writer = Arc::new(TopicWriter::open(&there, &name, Guarantee::AsTheBrokerHas, &stored, Some(&schema))?);
     let replay = writer.taken().map_or(0, |taken| (taken + 1).saturating_sub(position.rows));
+    let comes_anew = is_of_queue && replay > 0;
+    let (position, replay) = if is_of_queue { (position.after_all(replay), 0) } else { (position, replay) };
     let position = position.with_partitions(there.partitions(), writer.taken());
-    let changed = (had < has).then(|| position.to_bytes());
+    let changed = (had < has || comes_anew).then(|| position.to_bytes());
     let (encode, key) = (crate::dead_letter::encoder(&spec.schema)?, spec.schema.index_of("subject").ok());
     let (of_sink, of_notice, clock, topic) = (writer.clone(), writer, clock.clone(), topic.to_owned());
     let notice = move || {

@@ -8,6 +8,7 @@ use crate::lower::{bounded, lower, name_apart, removed_rows, wanted_rows};
 use crate::output::{OutputSpec, QueryPlan};
 use crate::plan;
 use crate::plan::logical::{LogicalNode, LogicalPlan, Operator, Score};
+use crate::queue;
 use crate::rules::{self, Rule};
 use crate::source_file::SourceFile;
 use crate::statement::{Insert, Layout, Name, PlacedStatement, Statement, Statements};
@@ -114,6 +115,12 @@ pub fn check_with(
     let (selects, bound) = (printed_views(&binding), printed_statements(&binding));
     let ours = |problem| vec![fault(problem).in_file(&statements.files[0])];
     let built = plan::build(&binding).map_err(ours)?;
+    if !matches!(target, Target::Query(_) | Target::View(_)) {
+        let wrong = queue::wrong(&built, &binding.streams, &statements);
+        if !wrong.is_empty() {
+            return Err(in_order(wrong, &statements));
+        }
+    }
     let Binding { mut streams, relations, answer, warnings, .. } = binding;
     let (logical, fired) = rules::apply(built, rules).map_err(ours)?;
     let wanted = wanted_rows(&logical, &streams);

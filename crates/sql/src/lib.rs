@@ -24,6 +24,7 @@ mod bind;
 
 mod plan;
 
+mod queue;
 mod rules;
 
 mod identity;

@@ -2,7 +2,7 @@
 
 use crate::diagnostic::{Diagnostic, Fault};
 use crate::source_file::SourceFile;
-use dataflow::{BadRowPolicy, Late, Output, PartitionTransform, Quiet, Span as Length};
+use dataflow::{BadRowPolicy, Late, Output, PartitionTransform, QueueSharing, Quiet, Span as Length};
 use sqlparser::ast::{Expr, Ident, Query};
 use sqlparser::tokenizer::{Location, Span};
 use std::collections::HashSet;
@@ -73,6 +73,8 @@ pub(crate) struct Stream {
     pub dedup: Option<(Vec<Name>, Length)>,
     pub history: Option<History>,
     pub live: Option<Name>,
+    /// What QUEUE says of the topic, and where.
+    pub queue: Option<(QueueSharing, Span)>,
     pub bad_rows: BadRowPolicy,
     /// What DEAD LETTER TO names.
     pub dead_letters: Option<NamedOutput>,
@@ -100,6 +102,9 @@ pub(crate) struct Watermark {
     pub delay: Length,
     pub quiet: Quiet,
     pub late: Late,
+    /// Where QUIET and LATE are said, if they are.
+    pub quiet_at: Option<Span>,
+    pub late_at: Option<Span>,
     /// What ARRIVAL names: the column that says when a row of a history without coordinates arrived.
     pub arrival: Option<Name>,
     /// What LATE TO names.

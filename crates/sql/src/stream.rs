@@ -1,7 +1,7 @@
 //! A stream as the project runs it: its columns and where their values come from, its time, its past and its present.
 
 use arrow::datatypes::SchemaRef;
-use dataflow::{BadRowPolicy, Late, Output, Quiet, Scalar, Span};
+use dataflow::{BadRowPolicy, Late, Output, QueueSharing, Quiet, Scalar, Span};
 use std::sync::Arc;
 use values::Encoding;
 
@@ -35,6 +35,8 @@ pub struct Stream {
     pub history: Option<History>,
     /// The topic of the present.
     pub live: Option<String>,
+    /// How it shares the messages of the topic with other consumers, if it does.
+    pub queue: Option<QueueSharing>,
     /// What happens to rows that cannot be decoded or evaluated.
     pub bad_rows: BadRowPolicy,
     /// Where dead letters are written, with their place and the reason.

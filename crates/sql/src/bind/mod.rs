@@ -11,6 +11,7 @@ mod keys;
 mod refuse;
 
 mod model_inputs;
+mod queue;
 pub(crate) mod removed_rows;
 mod stream;
 

@@ -1,7 +1,7 @@
 //! A declared stream to a planned one: types, inferred columns, computed columns, the time column.
 
-use super::removed_rows;
 use super::syntax::cast;
+use super::{queue, removed_rows};
 use crate::catalog::Catalog;
 use crate::diagnostic::{Fault, Outcome, fault, span_of};
 use crate::expression::{self, ColumnId, Place, Scope, ScopeColumn, TIMESTAMP, type_name};
@@ -9,7 +9,7 @@ use crate::nearest::did_you_mean;
 use crate::statement::{self, Name, StreamColumn, StreamColumnSource};
 use crate::stream::{ColumnSource, Dedup, History, Stream};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
-use dataflow::ErrorKind;
+use dataflow::{ErrorKind, Quiet, Span as Length};
 use sqlparser::ast::DataType as SqlType;
 use sqlparser::tokenizer::Span;
 use std::collections::HashSet;
@@ -70,6 +70,7 @@ pub(crate) fn bind(declared: &statement::Stream, catalog: &dyn Catalog, span: Sp
     }
     let watermark = declared.watermark.as_ref().ok_or_else(|| Box::new(Fault::reported()))?;
     removed_rows::check(declared, watermark)?;
+    queue::check(declared, watermark)?;
     let tags = declared.columns.iter().filter(|column| !column.tags.is_empty());
     Ok(Stream {
         name: name.text.clone(),
@@ -78,7 +79,8 @@ pub(crate) fn bind(declared: &statement::Stream, catalog: &dyn Catalog, span: Sp
         raw,
         time_column,
         delay: watermark.delay,
-        quiet: watermark.quiet,
+        // A queue waits for nobody.
+        quiet: declared.queue.map_or(watermark.quiet, |_| Quiet::After(Length::ZERO)),
         arrival,
         late: watermark.late,
         late_rows: watermark.late_rows.as_ref().map(|to| to.output.clone()),
@@ -88,6 +90,7 @@ pub(crate) fn bind(declared: &statement::Stream, catalog: &dyn Catalog, span: Sp
             statement::History::Files(pattern, encoding) => History::Files(pattern.text.clone(), *encoding),
         }),
         live: declared.live.as_ref().map(|topic| topic.text.clone()),
+        queue: declared.queue.map(|(sharing, _)| sharing),
         bad_rows: declared.bad_rows,
         dead_letters: declared.dead_letters.as_ref().map(|to| to.output.clone()),
         tags: tags.map(|column| (column.name.text.clone(), column.tags.clone())).collect(),

@@ -119,6 +119,12 @@ impl Targets<'_, '_> {
                 let fault = Fault::new(name.span, format!("no stream is named \"{}\"", name.text));
                 fault.offer(&name.text, streams().map(|stream| stream.name.text.as_str()))
             }
+            Some(stream) if stream.queue.is_some() => {
+                Fault::new(name.span, format!("stream \"{}\" cannot be archived", name.text))
+                    .found("a queue, whose messages have no place to go on from")
+                    .expected("a stream with LIVE, and HISTORY that is a table")
+                    .hint("leave out QUEUE in the stream, and add HISTORY with a table; or leave out ARCHIVE")
+            }
             Some(stream) if stream.live.is_none() || !matches!(stream.history, Some(History::Table(_))) => {
                 Fault::new(name.span, format!("stream \"{}\" cannot be archived", name.text))
                     .expected("a stream with LIVE, and HISTORY that is a table")

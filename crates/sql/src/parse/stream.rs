@@ -5,7 +5,7 @@ use crate::diagnostic::{Fault, Outcome, span_of};
 use crate::interval;
 use crate::nearest::did_you_mean;
 use crate::statement::{History, Name, NamedOutput, Stream, StreamColumn, StreamColumnSource, Watermark};
-use dataflow::{BadRowPolicy, Late, Output, Quiet, Span as Length};
+use dataflow::{BadRowPolicy, Late, Output, QueueSharing, Quiet, Span as Length};
 use sqlparser::ast::{BinaryOperator, Expr};
 use sqlparser::tokenizer::{Span, Token};
 use values::Encoding;
@@ -23,6 +23,7 @@ pub(crate) fn parse(reader: &mut TokenReader) -> Outcome<Stream> {
         dedup: None,
         history: None,
         live: None,
+        queue: None,
         bad_rows: BadRowPolicy::Fail,
         dead_letters: None,
     };
@@ -36,6 +37,10 @@ pub(crate) fn parse(reader: &mut TokenReader) -> Outcome<Stream> {
         } else if reader.take("LIVE") {
             said.once("LIVE", at)?;
             stream.live = Some(reader.dotted("the name of a topic")?);
+            stream.queue = queue(reader)?;
+        } else if reader.is("QUEUE") {
+            let fault = reader.unexpected("QUEUE says how LIVE reads its topic", "LIVE, a topic, and then QUEUE");
+            return fault.hint(format!("write LIVE {} QUEUE", stream.name.text)).err();
         } else if reader.take("ON") {
             if reader.word_upper().is_some_and(|word| ["BADROW", "BADROWS", "BAD_ROW", "BAD_ROWS"].contains(&&*word)) {
                 let fault = reader.unexpected("expected BAD", "BAD");
@@ -63,6 +68,19 @@ impl ClausesSeen {
         self.0.push(clause);
         Ok(())
     }
+}
+
+/// Whether the topic is one whose messages are shared with other consumers.
+fn queue(reader: &mut TokenReader) -> Outcome<Option<(QueueSharing, Span)>> {
+    let at = reader.here();
+    if !reader.take("QUEUE") {
+        return Ok(None);
+    }
+    if !reader.take("BY") {
+        return Ok(Some((QueueSharing::Any, at)));
+    }
+    reader.expect("KEY")?;
+    Ok(Some((QueueSharing::ByKey, at)))
 }
 
 fn history(reader: &mut TokenReader) -> Outcome<History> {
@@ -240,8 +258,16 @@ fn watermark(reader: &mut TokenReader) -> Outcome<Watermark> {
     reader.expect("AS")?;
     let start = reader.here();
     let delay = delay(&column, &reader.expression()?, start).map_err(|fault| reader.of_interval(fault))?;
-    let mut watermark =
-        Watermark { column, delay, quiet: Quiet::After(QUIET_AFTER), late: Late::Move, arrival: None, late_rows: None };
+    let mut watermark = Watermark {
+        column,
+        delay,
+        quiet: Quiet::After(QUIET_AFTER),
+        late: Late::Move,
+        quiet_at: None,
+        late_at: None,
+        arrival: None,
+        late_rows: None,
+    };
     let mut said = ClausesSeen::default();
     loop {
         let at = reader.here();
@@ -250,9 +276,11 @@ fn watermark(reader: &mut TokenReader) -> Outcome<Watermark> {
             watermark.arrival = Some(reader.name("the name of the column that says when a row arrived")?);
         } else if reader.take("QUIET") {
             said.once("QUIET", at)?;
+            watermark.quiet_at = Some(at);
             watermark.quiet = quiet(reader)?;
         } else if reader.take("LATE") {
             said.once("LATE", at)?;
+            watermark.late_at = Some(at);
             (watermark.late, watermark.late_rows) = late(reader)?;
         } else {
             return Ok(watermark);

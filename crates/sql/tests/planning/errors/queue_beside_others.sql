@@ -1,0 +1,4 @@
+CREATE STREAM notes (id BIGINT, at TIMESTAMP, WATERMARK FOR at AS at) LIVE notes QUEUE;
+CREATE STREAM plays (id BIGINT, at TIMESTAMP, WATERMARK FOR at AS at) LIVE plays;
+INSERT INTO lake.notes SELECT id FROM notes;
+INSERT INTO lake.plays SELECT id FROM plays;
