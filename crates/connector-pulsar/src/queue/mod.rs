@@ -14,6 +14,8 @@ mod log;
 mod topic;
 
 pub use consumer::QueueConsumer;
+#[cfg(test)]
+pub use machine::QueueMachine;
 pub use machine::QueueStats;
 pub use options::QueueOptions;
 pub use topic::QueueTopic;

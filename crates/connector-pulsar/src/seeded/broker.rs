@@ -1,10 +1,11 @@
 //! A broker of one topic, which does to its clients what the real one cannot be made to do.
 
 use super::harness::Chance;
+use super::shared_subscription::{SharedSubscription, messages_of};
 use crate::position::EntryId;
 use crate::wire::frame::{FrameDecoder, decode_entry, encode, encode_with};
 use crate::wire::protocol::{
-    BrokerEntryMetadata, Command, Connected, ConsumerStatsResponse, Delivery, GetLastMessageIdResponse,
+    AckResponse, BrokerEntryMetadata, Command, Connected, ConsumerStatsResponse, Delivery, GetLastMessageIdResponse,
     LookupTopicResponse, LookupType, MessageIdData, Pong, ProducerSuccess, Send, SendError, SendReceipt, Subscribe,
     Success,
 };
@@ -39,6 +40,8 @@ impl Troubles {
 pub struct ScriptedBroker {
     pub log: Vec<StoredEntry>,
     pub troubles: Troubles,
+    /// The subscription of a queue.
+    pub shared: SharedSubscription,
     messages: u64,
     ledger_entries: u64,
     /// The greatest sequence that was taken, and that was stored.
@@ -68,6 +71,7 @@ impl ScriptedBroker {
         ScriptedBroker {
             log: Vec::new(),
             troubles: Troubles::NONE,
+            shared: SharedSubscription::default(),
             messages: 0,
             ledger_entries,
             taken: None,
@@ -102,6 +106,7 @@ impl ScriptedBroker {
     /// A new connection; the one before is gone with all that it had opened.
     pub fn connect(&mut self, chance: &mut Chance) {
         self.session = Session::default();
+        self.shared.to_give.clear();
         if !self.has_failed && chance.happens(self.troubles.reload) {
             self.reload();
         }
@@ -156,7 +161,12 @@ impl ScriptedBroker {
                 };
                 self.answer(Command::LookupTopicResponse(answer));
             }
-            Command::Subscribe(subscribe) => self.subscribe(&subscribe),
+            Command::Subscribe(subscribe) => {
+                if subscribe.sub_type != 0 {
+                    self.shared.begin(&self.log, chance);
+                }
+                self.subscribe(&subscribe);
+            }
             Command::GetLastMessageId(question) => {
                 let none =
                     MessageIdData { ledger_id: u64::MAX, entry_id: u64::MAX, partition: None, batch_index: None };
@@ -168,8 +178,12 @@ impl ScriptedBroker {
             }
             Command::ConsumerStats(question) => {
                 let connected_since = Some("1970-01-01T00:00:01.000Z".to_owned());
-                let answer =
-                    ConsumerStatsResponse { request_id: question.request_id, connected_since, ..Default::default() };
+                let answer = ConsumerStatsResponse {
+                    request_id: question.request_id,
+                    connected_since,
+                    backlog: Some(self.shared.backlog(&self.log)),
+                    ..Default::default()
+                };
                 self.answer(Command::ConsumerStatsResponse(answer));
             }
             Command::Flow(flow) => self.session.permits += i64::from(flow.message_permits),
@@ -185,7 +199,17 @@ impl ScriptedBroker {
             }
             Command::Send(send) => self.on_send(send, rest, chance),
             Command::Ping(_) => self.answer(Command::Pong(Pong {})),
-            Command::Ack(_) => {}
+            Command::Ack(ack) => {
+                let Some(request_id) = ack.request_id else { return };
+                self.shared.take(&ack);
+                // The receipt may be lost with the connection.
+                self.session.is_broken |= chance.happens(self.troubles.close);
+                if !self.session.is_broken {
+                    let (consumer_id, request_id) = (ack.consumer_id, Some(request_id));
+                    let answer = AckResponse { consumer_id, request_id, ..Default::default() };
+                    self.answer(Command::AckResponse(answer));
+                }
+            }
             other => panic!("the client sent {other:?}"),
         }
     }
@@ -201,7 +225,27 @@ impl ScriptedBroker {
         self.answer(Command::Success(Success { request_id: subscribe.request_id }));
     }
 
+    /// Gives out entries of a queue.
+    fn give_shared(&mut self, chance: &mut Chance) {
+        while self.session.permits > 0 && !self.session.is_broken {
+            let Some(at) = self.shared.to_give.pop() else { return };
+            let entry = &self.log[at];
+            // It was acknowledged since the consumer came.
+            if self.shared.is_whole(entry.id) {
+                continue;
+            }
+            self.session.permits -= i64::from(messages_of(entry));
+            let ack_set = self.shared.ack_set(entry.id);
+            let delivery = Delivery { consumer_id: 1, message_id: entry.id.to_wire(), ack_set };
+            for _ in 0..if chance.happens(self.troubles.repeat) { 2 } else { 1 } {
+                encode_with(Command::Delivery(delivery.clone()), &entry.rest, &mut self.session.output);
+            }
+            self.session.is_broken |= chance.happens(self.troubles.close);
+        }
+    }
+
     fn give_out(&mut self, chance: &mut Chance) {
+        self.give_shared(chance);
         while self.session.is_reading && self.session.permits > 0 && self.session.next < self.log.len() {
             let entry = &self.log[self.session.next];
             let messages = decode_entry(entry.rest.clone()).unwrap().metadata.num_messages_in_batch.unwrap_or(1);

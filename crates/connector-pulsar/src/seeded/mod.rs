@@ -5,4 +5,6 @@ mod broker;
 mod harness;
 mod large;
 mod producers;
+mod queues;
 mod readers;
+mod shared_subscription;

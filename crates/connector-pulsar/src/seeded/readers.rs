@@ -51,7 +51,7 @@ fn fill(broker: &mut ScriptedBroker, entries: usize, chance: &mut Chance) -> Vec
     texts
 }
 
-fn batch_of(broker: &mut ScriptedBroker, producer: &str, number: usize, chance: &mut Chance) -> Vec<String> {
+pub fn batch_of(broker: &mut ScriptedBroker, producer: &str, number: usize, chance: &mut Chance) -> Vec<String> {
     let texts: Vec<String> = (0..=chance.below(5)).map(|at| format!("{at} of batch {number}")).collect();
     let mut payload = BytesMut::new();
     for text in &texts {
