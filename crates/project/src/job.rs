@@ -260,7 +260,10 @@ impl Project {
         };
         for (going_on, held) in going_on.iter().flat_map(|going_on| anchors.iter().map(move |held| (going_on, held))) {
             let warn = |topic| {
-                going_on.warn(format!("nothing comes from {topic} any more: it is gone, or its name does not match the pattern of {} any more", held.topic))
+                going_on.warn(format!(
+                    "nothing comes from {topic} any more: it is gone, or its name does not match the pattern of {} any more",
+                    held.topic
+                ))
             };
             held.gone.iter().for_each(warn);
         }
