@@ -7,7 +7,7 @@ const SETTINGS: &str = "[project]\nname = \"p\"\n[env.dev]\nhistory = { warehous
                         [env.dev.names]\nactions = [\"local:actions\"]\n\
                         [job.all]\noutputs = [\"lake.rows\", \"big\"]\n[job.some]\noutputs = [\"scores\"]\n";
 const SQL: &str = "
-CREATE STREAM events (id BIGINT, n BIGINT, at TIMESTAMP, WATERMARK FOR at AS at) HISTORY raw.events LIVE events
+CREATE STREAM events (id BIGINT, n BIGINT, at TIMESTAMP, WATERMARK FOR at AS at QUIET NEVER) HISTORY raw.events LIVE events
   ON BAD ROW DEAD LETTER TO lake.bad;
 ARCHIVE events;
 INSERT INTO lake.rows SELECT id, n FROM events;

@@ -45,6 +45,29 @@ fn a_job_says_that_its_cluster_is_away_and_goes_on_by_itself_when_it_is_back() {
     assert_eq!(folder.rows("pulsar").len(), 1000);
 }
 
+#[test]
+fn a_job_that_is_told_to_end_while_its_cluster_stands_still_ends() {
+    let Some(broker) = Broker::start() else { return };
+    let folder = Folder::new(&broker);
+    // Each play gives an action, so that rows wait to be stored at any moment.
+    let sql = std::fs::read_to_string(folder.path().join("pipelines/all.sql")).unwrap();
+    std::fs::write(folder.path().join("pipelines/all.sql"), sql.replace("plays_1m > 8", "plays_1m > 0")).unwrap();
+    for begin in [0, 4000] {
+        folder.publish("pulsar", begin..begin + 4000);
+        let mut job = folder.start(&["run"], "pulsar");
+        job.ready();
+        pause(SECOND / 2);
+        broker.signal("STOP");
+        pause(SECOND);
+        job.interrupt();
+        let ended = job.ended(20 * SECOND);
+        broker.signal("CONT");
+        assert!(ended.is_some(), "it runs 20 s after Ctrl-C: {}", job.told());
+    }
+    folder.to_end(&["run", "--until-caught-up"], "pulsar");
+    assert_eq!(folder.rows("pulsar").len(), 8000);
+}
+
 /// What a partition may have in memory: 8 MiB, and three messages more: one that is read, one that is whole, and one that is
 /// printed.
 const BUDGET_BYTES: u64 = (8 << 20) + 3 * MESSAGE_BYTES as u64;

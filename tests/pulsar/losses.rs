@@ -272,7 +272,9 @@ fn a_savepoint_of_which_later_rows_are_gone_is_refused_by_name() {
         let told = scene.folder.refused(arguments, "pulsar");
         assert!(told.contains("which is not the first that the partition ever had"), "{told}");
     }
-    assert_eq!(scene.copies(), before, "no row after those that are gone was written");
+    // What the savepoint itself holds may come again, where the broker removes no duplicates.
+    let again = scene.copies().split_off(before.len());
+    assert!(again.iter().all(|id| *id < 3), "no row after those that are gone is written: {again:?}");
 }
 
 /// The rows of a partition that gave none before the savepoint would come again at other places, and others be left out for them.

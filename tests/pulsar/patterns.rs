@@ -75,6 +75,21 @@ fn wait_until_told(job: &Program, what: &str) {
     }
 }
 
+/// Waits until an archive has said of so many rows that they are committed.
+fn wait_until_archived(archive: &Program, rows: usize) {
+    let begun = now();
+    let committed = |told: &str| -> usize {
+        let counts =
+            told.lines().filter_map(|line| line.strip_prefix("committed ")?.split(' ').next()?.parse::<usize>().ok());
+        counts.sum()
+    };
+    while committed(&archive.told()) < rows {
+        assert!(now() < begun + RUN, "{}", archive.told());
+        pause(SECOND / 10);
+    }
+    assert_eq!(committed(&archive.told()), rows);
+}
+
 #[test]
 fn topics_that_match_are_read_as_one_also_those_that_come_and_go() {
     let Some(broker) = Broker::start() else { return };
@@ -85,11 +100,18 @@ fn topics_that_match_are_read_as_one_also_those_that_come_and_go() {
     publish(&writer, "a", 0..100);
     publish(&writer, "b", 100..300);
     wait_for(&reader, 0..300, &mut job);
+    let mut archive = reader.start(&["run", "archive", "--commit-every", "300ms"], "pulsar");
+    wait_until_archived(&archive, 300);
     publish(&writer, "c", 300..400);
     wait_for(&reader, 0..400, &mut job);
     wait_until_told(&job, "topic events has 4 partitions now, and had 3");
     let shown = reader.printed(&["explain", "watermark"], "pulsar");
     assert!(shown.contains("events_b-partition-1") && shown.contains("events_c"), "{shown}");
+    wait_until_told(&archive, "topic events has 4 partitions now, and had 3: the archive");
+    wait_until_archived(&archive, 400);
+    archive.interrupt();
+    let ended = archive.ended(RUN).expect("an archive that is interrupted ends");
+    assert!(ended.code == Some(0) && ended.told.contains("400"), "{}", ended.told);
 
     // Killed, with a topic that comes and one that gets partitions while it is away.
     job.signal("KILL");

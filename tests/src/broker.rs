@@ -48,6 +48,13 @@ impl Broker {
         assert!(riverrun("start", self.data.path()).status.success(), "the broker cannot be started again");
     }
 
+    /// Sends a signal to its processes.
+    pub fn signal(&self, name: &str) {
+        let folder = self.data.path().to_str().expect("the folder's name is text");
+        let sent = Command::new("pkill").args([&format!("-{name}"), "-f", folder]).status();
+        assert!(sent.is_ok_and(|sent| sent.success()), "the broker cannot be signalled");
+    }
+
     /// Makes the whole cluster again, at the same address: nothing of what it had is there, and its ids begin anew.
     pub fn make_again(&self) {
         self.stop();

@@ -14,12 +14,13 @@ use crate::reader::{PartitionEnd, ReaderMachine, ReaderOptions};
 use crate::schema_question::SchemaQuestion;
 use crate::settings::Settings;
 use crate::topic::{Namespace, TopicName};
+use crate::waiting::{LOOK_FOR_STOP, is_ending};
 use crate::wire::protocol::Schema;
 use bytes::Bytes;
 use std::convert::Infallible;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::Duration;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 
 /// How long a broker has until it gives out a partition that is opened.
 pub const OPEN_WITHIN: Duration = Duration::from_secs(20);
@@ -234,16 +235,35 @@ impl PartitionProducer {
     /// An error of the kind `Invalid` for the message's size has changed nothing. A call that is dropped while it waits
     /// has not taken the message.
     pub async fn push(&mut self, message: OutgoingMessage) -> Result<()> {
+        let mut since = (self.stored(), Instant::now());
         while !self.machine.has_room() {
-            self.driver.turn(&mut self.machine).await?;
+            self.turn(&mut since).await?;
         }
         self.machine.push(message)
     }
 
     /// Waits until all that was pushed is stored.
     pub async fn flush(&mut self) -> Result<()> {
+        let mut since = (self.stored(), Instant::now());
         while !self.machine.is_flushed() {
-            self.driver.turn(&mut self.machine).await?;
+            self.turn(&mut since).await?;
+        }
+        Ok(())
+    }
+
+    /// Does what is possible; an error once the process is to end and nothing more was stored for some seconds.
+    async fn turn(&mut self, since: &mut (Option<u64>, Instant)) -> Result<()> {
+        tokio::select! {
+            turned = self.driver.turn(&mut self.machine) => turned?,
+            () = sleep(LOOK_FOR_STOP.0) => {}
+        }
+        let stored = self.stored();
+        if stored != since.0 || !is_ending() {
+            *since = (stored, Instant::now());
+        } else if since.1.elapsed() >= LOOK_FOR_STOP.0 * LOOK_FOR_STOP.1 {
+            let why = self.trouble().unwrap_or_else(|| Error::unavailable("the broker does not answer"));
+            let topic = self.machine.link().topic().to_string();
+            return Err(why.context(format_args!("stopped before topic \"{topic}\" had stored what waits for it")));
         }
         Ok(())
     }

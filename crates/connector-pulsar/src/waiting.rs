@@ -17,7 +17,7 @@ pub const WAITING_BYTES: usize = 4 << 20;
 const MESSAGE_BYTES_BESIDE: usize = 128;
 /// How often a wait looks whether the process is to end, and how often it does before it is given up for that: what is on
 /// its way has five seconds to come.
-const LOOK_FOR_STOP: (Duration, u32) = (Duration::from_millis(100), 50);
+pub const LOOK_FOR_STOP: (Duration, u32) = (Duration::from_millis(100), 50);
 
 /// A message, and the producer that wrote it.
 pub struct ReadMessage {
@@ -165,6 +165,7 @@ pub fn end_waits() {
     IS_ENDING.store(true, Ordering::Relaxed);
 }
 
-fn is_ending() -> bool {
+/// Whether the process is to end.
+pub fn is_ending() -> bool {
     IS_ENDING.load(Ordering::Relaxed)
 }

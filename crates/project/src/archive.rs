@@ -112,6 +112,8 @@ struct MissingTopic {
 struct StreamArchive {
     stream: String,
     table: String,
+    // The name of its topic, and the partitions that are read.
+    topic: (String, u32),
     claim: TableClaim,
     archiver: Archiver,
     writer: TableWriter,
@@ -268,6 +270,12 @@ impl<'a> Archive<'a> {
         Some(Duration::from_micros(u64::try_from(self.project.clock.now().0 - last.0).unwrap_or_default()))
     }
 
+    /// The topics that are read, each with the number of partitions that are: those that are added need the archive opened
+    /// again.
+    pub fn partitions(&self) -> Vec<(String, u32)> {
+        self.streams.iter().map(|stream| stream.topic.clone()).collect()
+    }
+
     /// The streams that wait for their topics, and why those are not there.
     pub fn absent(&self) -> impl Iterator<Item = (&str, String)> {
         self.absent.iter().map(|absent| (absent.stream.name.as_str(), absent.why.chain()))
@@ -337,6 +345,7 @@ impl StreamArchive {
         Ok(StreamArchive {
             stream: stream.name.clone(),
             table: table.to_owned(),
+            topic: (name.to_owned(), topic.partitions()),
             archiver,
             writer: claim.writer(0)?,
             rows: 0,

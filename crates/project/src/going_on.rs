@@ -28,6 +28,8 @@ pub(crate) struct GoingOn {
     pub last: Option<Manifest>,
     // What a job takes over from it instead whose pipelines have changed.
     pub takeover: Option<Takeover>,
+    // The number of the newest checkpoint.
+    newest: Option<u64>,
     held: Option<Checkpoints>,
     warnings: (Sender<String>, Option<Receiver<String>>),
 }
@@ -40,6 +42,7 @@ impl GoingOn {
             (project.checkpoints_place(job)?, project.savepoints_place(job)?, project.named_places(job));
         let newest = if begin == Begin::Fresh { None } else { checkpoint::look(&place)? };
         let seen = newest.as_ref().map(|newest| newest.number);
+        let number = newest.as_ref().map(|newest| newest.coordinator.number);
         let savepoint = savepoint.map(|named| Savepoint::open(&places.at(named)?)).transpose()?;
         let joined = match (&savepoint, &newest) {
             (Some(savepoint), Some(newest)) => joined_since(&savepoint.manifest.coordinator, &newest.coordinator)?,
@@ -61,6 +64,7 @@ impl GoingOn {
             joined,
             last,
             takeover: None,
+            newest: number,
             held: None,
             warnings: (warn, Some(warnings)),
         })
@@ -120,6 +124,21 @@ impl GoingOn {
             savepoint.path().display(),
             sink.name,
             sink.replay
+        )))
+    }
+
+    /// Refuses a savepoint of a job that reads a queue where a checkpoint came after it: messages that were acknowledged since
+    /// do not come again, and what became of them may be nowhere but in that checkpoint.
+    pub fn check_queue(&self) -> Result<()> {
+        let (Some(savepoint), Some(newest)) = (&self.savepoint, self.newest) else { return Ok(()) };
+        if newest <= savepoint.manifest.coordinator.number {
+            return Ok(());
+        }
+        Err(Error::invalid(format!(
+            "savepoint \"{}\" cannot be gone on from, while `riverrun run` goes on from the newest checkpoint: the job reads a \
+             queue, and messages that were acknowledged since do not come again; a savepoint that `riverrun stop` made is the \
+             newest",
+            savepoint.path().display()
         )))
     }
 

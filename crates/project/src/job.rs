@@ -258,6 +258,9 @@ impl Project {
             }
             None => Vec::new(),
         };
+        if anchors.iter().any(|held| held.is_queue) {
+            going_on.iter().try_for_each(GoingOn::check_queue)?;
+        }
         for (going_on, held) in going_on.iter().flat_map(|going_on| anchors.iter().map(move |held| (going_on, held))) {
             let warn = |topic| {
                 going_on.warn(format!(

@@ -7,6 +7,7 @@ use crate::failure::Failure;
 use crate::near_path::with_near_path;
 use crate::open::Project;
 use crate::spill_folder::SpillFolder;
+use crate::topic_place::TopicPlace;
 use crate::wanted_rows::WantedRows;
 use arrow::datatypes::SchemaRef;
 use codec::JsonDecode;
@@ -107,10 +108,20 @@ impl Project {
                 "stream \"{name}\": table {table} does not exist in {}, and no LIVE names a topic to read instead",
                 self.tables_place()
             ),
+            (_, Some(topic)) if self.is_pattern(topic) => format!(
+                "stream \"{name}\" has neither history nor a topic yet: no topic matches the pattern of {topic} in live of \
+                 environment {}",
+                self.environment_name()
+            ),
             _ => format!(
                 "stream \"{name}\" has neither history nor a topic yet: `riverrun publish {name} FILE` makes its topic"
             ),
         })
+    }
+
+    /// Whether a name stands for topics that match a pattern.
+    fn is_pattern(&self, topic: &str) -> bool {
+        matches!(self.topic_place(), TopicPlace::Pulsar(place) if place.patterns.contains_key(topic))
     }
 
     /// The topic of a stream, if it is there.

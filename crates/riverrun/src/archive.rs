@@ -7,7 +7,7 @@ use crate::progress::Spinner;
 use crate::signals::Stop;
 use crate::{print, show};
 use dataflow::{Error, Position, Result};
-use project::{Archive, ArchiveEnd, ArchiveOptions, ArchiveStep, Archived, Project};
+use project::{Archive, ArchiveEnd, ArchiveOptions, ArchiveStep, Archived, GrowingTopics, Project};
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -36,23 +36,18 @@ pub fn archive(project: &Project, args: &RunArgs) -> Outcome {
     let bounded = args.until_caught_up || !ends.is_empty();
     let stop = Stop::listen()?;
     let mut view = View::start();
-    let mut archive = Archive::open(project, ArchiveOptions { ends, commit_every: args.commit_every(project) })?;
-    view.absent(&archive);
-    while !archive.is_done() {
-        if stop.is_asked() {
-            archive.stop();
+    let options = ArchiveOptions { ends, commit_every: args.commit_every(project) };
+    let mut archived = Vec::new();
+    let archive = loop {
+        let mut archive = Archive::open(project, options.clone())?;
+        view.absent(&archive);
+        let has_grown = copy(project, &mut archive, (&stop, &mut view, bounded))?;
+        add(&mut archived, archive.archived()?);
+        if !has_grown {
+            break archive;
         }
-        let step = archive.step(view.watch.elapsed())?;
-        view.show(&step, archive.lag());
-        if bounded && step.caught_up {
-            archive.finish();
-        }
-        if step.rows == 0 {
-            archive.wait(REST);
-        }
-    }
+    };
     let took = view.finish();
-    let archived = archive.archived()?;
     if args.json {
         print::line(&json(&archived).to_string())?;
     } else {
@@ -65,6 +60,49 @@ pub fn archive(project: &Project, args: &RunArgs) -> Outcome {
     }
     // What was read is committed; one without an end has done what it was asked for.
     Ok(if bounded { stop.exit_code() } else { ExitCode::SUCCESS })
+}
+
+/// Copies until the end, or until a topic has more partitions; says which.
+fn copy(project: &Project, archive: &mut Archive<'_>, (stop, view, bounded): (&Stop, &mut View, bool)) -> Result<bool> {
+    let (mut growing, mut known, mut has_grown) = (None, Vec::new(), false);
+    while !archive.is_done() {
+        if stop.is_asked() {
+            archive.stop();
+        }
+        // Streams that waited for their topics may have got them.
+        if !bounded && archive.partitions() != known {
+            known = archive.partitions();
+            growing = project.watch_partitions(known.clone())?;
+        }
+        if let Some(grown) = growing.as_ref().and_then(GrowingTopics::grown) {
+            print::note(format_args!("{grown}: the archive commits what it has, and goes on with all of them"));
+            has_grown = true;
+            archive.finish();
+        }
+        let step = archive.step(view.watch.elapsed())?;
+        view.show(&step, archive.lag());
+        if bounded && step.caught_up {
+            archive.finish();
+        }
+        if step.rows == 0 {
+            archive.wait(REST);
+        }
+    }
+    Ok(has_grown && !stop.is_asked())
+}
+
+/// Adds what was archived to what was before.
+fn add(all: &mut Vec<Archived>, more: Vec<Archived>) {
+    for one in more {
+        match all.iter_mut().find(|known| known.stream == one.stream) {
+            Some(known) => {
+                known.rows += one.rows;
+                known.commits += one.commits;
+                known.total = one.total;
+            }
+            None => all.push(one),
+        }
+    }
 }
 
 fn json(archived: &[Archived]) -> serde_json::Value {

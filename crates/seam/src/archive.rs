@@ -127,10 +127,7 @@ impl Archiver {
         spec.check()?;
         crate::source::check_decode(&spec, decode.as_ref())?;
         let frontier = match frontier {
-            Some(frontier) => {
-                frontier.check(&spec.name, topic)?;
-                frontier
-            }
+            Some(frontier) => frontier.fitted(&spec.name, topic)?,
             None => Frontier::start_of(topic),
         };
         if let Some(to) = to.as_ref().filter(|to| to.len() != frontier.partitions.len()) {

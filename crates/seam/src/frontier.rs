@@ -81,8 +81,9 @@ impl Frontier {
         })
     }
 
-    /// Refuses a topic that is not the one that was read.
-    pub(crate) fn check(&self, stream: &str, topic: &dyn Topic) -> Result<()> {
+    /// The same for the topic as it is now: partitions that were added since have no place. Refuses a topic that is not the
+    /// one that was read.
+    pub(crate) fn fitted(mut self, stream: &str, topic: &dyn Topic) -> Result<Frontier> {
         if self.id != *topic.id() {
             return Err(Error::invalid(format!(
                 "stream \"{stream}\": its history was archived from topic \"{}\" with id {}/{}, but topic \"{}\" has id {}/{}; \
@@ -95,15 +96,17 @@ impl Frontier {
                 topic.id().topic
             )));
         }
-        if self.partitions.len() != topic.partitions() as usize {
+        if self.partitions.len() > topic.partitions() as usize {
             return Err(Error::invalid(format!(
-                "stream \"{stream}\": its history was archived from topic \"{}\" with {} partitions, found {}",
+                "stream \"{stream}\": its history was archived from topic \"{}\" with {} partitions, found {}; a topic that was \
+                 made again needs a new archive",
                 topic.name(),
                 self.partitions.len(),
                 topic.partitions()
             )));
         }
-        Ok(())
+        self.partitions.resize(topic.partitions() as usize, None);
+        Ok(self)
     }
 }
 

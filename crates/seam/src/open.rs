@@ -311,10 +311,7 @@ pub(crate) fn frontier_of(stream: &StreamInput, topic: &dyn Topic, rows: u64) ->
         )));
     }
     match frontier {
-        Some(frontier) => {
-            frontier.check(name, topic)?;
-            Ok(frontier)
-        }
+        Some(frontier) => frontier.fitted(name, topic),
         None if rows == 0 => Ok(Frontier::start_of(topic)),
         None => Err(Error::invalid(format!(
             "stream \"{name}\": history \"{}\" has {rows} rows but no property {FRONTIER_PROPERTY} that says where topic \

@@ -83,17 +83,32 @@ fn each_message_once_wherever_the_archiver_stops() {
 }
 
 #[test]
-fn another_topic_or_other_partitions_are_refused_by_name() {
+fn another_topic_or_fewer_partitions_are_refused_by_name() {
     let spec = spec(0, Quiet::Never);
-    let frontier = Frontier::start_of(&MemoryTopic::new("old", vec![Vec::new()]));
+    let frontier = Frontier::start_of(&MemoryTopic::new("old", vec![Vec::new(), Vec::new()]));
     for (topic, expected) in [
-        (MemoryTopic::new("new", vec![Vec::new()]), "made again"),
-        (MemoryTopic::new("old", vec![Vec::new(), Vec::new()]), "1 partitions, found 2"),
+        (MemoryTopic::new("new", vec![Vec::new(), Vec::new()]), "made again"),
+        (MemoryTopic::new("old", vec![Vec::new()]), "2 partitions, found 1"),
     ] {
         let refused = Archiver::new(spec.clone(), &topic, Arc::new(Text), Some(frontier.clone()), None);
         let error = refused.err().unwrap();
         assert!(error.to_string().contains(expected), "{error}");
     }
+}
+
+#[test]
+fn partitions_that_are_added_are_archived_from_their_beginning() {
+    let mut logs = vec![Vec::new(), Vec::new()];
+    (0..100).for_each(|id| push(&mut logs[id as usize % 2], id * SECOND, format!("{id},{}", id * SECOND), false));
+    let archiver = |logs: &[_], frontier| {
+        Archiver::new(spec(0, Quiet::Never), &MemoryTopic::new("t", logs.to_vec()), Arc::new(Text), frontier, None)
+            .unwrap()
+    };
+    let (first, frontier) = archiver(&logs[..1], None).next(1_000).unwrap().unwrap();
+    let mut both = archiver(&logs, Some(frontier));
+    let (second, frontier) = both.next(1_000).unwrap().unwrap();
+    assert_eq!((first.num_rows(), second.num_rows()), (50, 50));
+    assert!(both.next(1_000).unwrap().is_none() && frontier.partitions.iter().all(Option::is_some));
 }
 
 #[test]
