@@ -1,8 +1,9 @@
 //! A topic as a queue: a job acknowledges what its checkpoints have, and loses nothing over kills.
 
 use crate::project::{Folder, RUN};
+use connector_pulsar::{PartitionReader, ReaderOptions, Service, Settings, Start, TopicName};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::ops::Range;
 use tests::Broker;
@@ -78,6 +79,30 @@ impl Place {
         partitions.iter().map(|partition| partition["backlog_entries"].as_i64()).sum()
     }
 
+    /// The property that names the row of each of so many messages of the output.
+    fn row_names(&self, count: usize) -> Vec<String> {
+        let url = self.broker.environment.split('"').find(|part| part.starts_with("pulsar://")).unwrap();
+        let options = ReaderOptions {
+            topic: TopicName::parse("copies").unwrap(),
+            start: Start::Oldest,
+            anchor: None,
+            name: "names".to_owned(),
+            budget_bytes: 1 << 20,
+            allows_gaps: false,
+        };
+        let settings = Settings::new(Service::parse(url).unwrap());
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let (mut reader, mut names) = (PartitionReader::new(settings, options), Vec::new());
+            while names.len() < count {
+                let message = reader.next().await.unwrap().unwrap();
+                let row = message.properties.into_iter().find(|(name, _)| name == "riverrun.row");
+                names.push(row.expect("the message has the property").1);
+            }
+            names
+        })
+    }
+
     fn rows(&self) -> (usize, usize) {
         let sql = "SELECT count(*) AS n, count(DISTINCT id) AS ids FROM lake.copies";
         let printed = self.folder.printed(&["query", sql, "--csv"], "pulsar");
@@ -144,6 +169,9 @@ fn a_message_is_acknowledged_once_a_checkpoint_has_it_and_comes_again_before() {
     assert!(copies.iter().filter(|(id, _)| **id < 100).all(|(_, count)| *count == 2), "{copies:?}");
     assert!(copies.iter().filter(|(id, _)| **id >= 100).all(|(_, count)| *count == 1), "{copies:?}");
     assert_eq!((place.rows(), place.backlog()), ((200, 200), Some(0)), "the table has what was committed");
+    let names = place.row_names(300);
+    let differ: BTreeSet<&String> = names.iter().collect();
+    assert_eq!((names.len(), differ.len()), (300, 300), "no two messages have one riverrun.row: {names:?}");
 }
 
 #[test]

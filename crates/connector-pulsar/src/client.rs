@@ -82,11 +82,19 @@ async fn answered<Question: Machine, Answer>(
 ) -> Result<Answer> {
     let mut driver = Driver::new(settings.clone());
     let asking = async {
+        let mut asked_to_end = None;
         loop {
             if let Some(answer) = answer(&mut question) {
                 return Ok(answer);
             }
-            driver.turn(&mut question).await?;
+            tokio::select! {
+                turned = driver.turn(&mut question) => turned?,
+                () = sleep(LOOK_FOR_STOP.0) => {}
+            }
+            let since = is_ending().then(|| *asked_to_end.get_or_insert_with(Instant::now));
+            if since.is_some_and(|since| since.elapsed() >= LOOK_FOR_STOP.0 * LOOK_FOR_STOP.1) {
+                return Err(Error::unavailable("stopped before the cluster answered"));
+            }
         }
     };
     match timeout(within, asking).await {

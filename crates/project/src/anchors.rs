@@ -211,13 +211,6 @@ impl Project {
         let (Some(subscription), Some(found)) = (self.subscription(of, stream), topics.topic(topic)?) else {
             return Ok(None);
         };
-        if found.is_pattern() {
-            return Err(Error::invalid(format!(
-                "stream \"{stream}\" is a queue, which is one topic, and {topic} stands for all that match a pattern in live \
-                 of environment {}: leave out QUEUE, or read a topic by its own name",
-                self.environment_name()
-            )));
-        }
         let mut record = Record::read(self.record_path(of))?;
         if record.set_queue(&found, &subscription) {
             record.write()?;

@@ -4,7 +4,7 @@ use crate::collected_rows::Rows;
 use crate::open::Project;
 use crate::output_check::check_patterns;
 use crate::pubsub_output::with_pubsub;
-use crate::queue_output::{AfterAll, at_least_once};
+use crate::queue_output::{after_all, at_least_once};
 use crate::topics::Topics;
 use checkpoint::Savepoint;
 use connector_iceberg::{TableClaim, TableOptions};
@@ -331,7 +331,7 @@ fn topic_sink(
     let producer = claim.producer()?;
     let position = position.unwrap_or_else(|| TopicPosition::start(&producer));
     let replay = position.replay(&producer)?;
-    let changed = (is_of_queue && replay > 0).then(|| position.clone().after_all(replay));
+    let changed = (is_of_queue && replay > 0).then(|| after_all(position.clone(), replay));
     let (position, replay) = (changed.clone().unwrap_or(position), if is_of_queue { 0 } else { replay });
     let claim = Arc::new(claim);
     let (epoch, of_writer) = (claim.epoch(), claim.clone());
@@ -377,6 +377,9 @@ fn pulsar_sink(
 ) -> Result<WiredSink> {
     let there = topics.topic_or_create(topic, 1)?;
     let position = before.and_then(|before| before.position.as_deref()).map(SinkPosition::parse).transpose()?;
+    // Other rows come from a queue than came after the checkpoint, so that they never have the numbers of those.
+    let position = position.filter(|_| !is_of_queue);
+    let is_new = position.is_none();
     let position = position.unwrap_or_else(|| SinkPosition::start(connector_pulsar::chance(), there.partitions()));
     let (had, has) = (position.last.len(), there.partitions() as usize);
     if had > has {
@@ -392,10 +395,8 @@ fn pulsar_sink(
     let schema = topics.output_schema(&there, &columns)?;
     let writer = Arc::new(TopicWriter::open(&there, &name, Guarantee::AsTheBrokerHas, &stored, Some(&schema))?);
     let replay = writer.taken().map_or(0, |taken| (taken + 1).saturating_sub(position.rows));
-    let comes_anew = is_of_queue && replay > 0;
-    let (position, replay) = if is_of_queue { (position.after_all(replay), 0) } else { (position, replay) };
     let position = position.with_partitions(there.partitions(), writer.taken());
-    let changed = (had < has || comes_anew).then(|| position.to_bytes());
+    let changed = (had < has || (is_of_queue && is_new)).then(|| position.to_bytes());
     let (encode, key) = (crate::dead_letter::encoder(&spec.schema)?, spec.schema.index_of("subject").ok());
     let (of_sink, of_notice, clock, topic) = (writer.clone(), writer, clock.clone(), topic.to_owned());
     let notice = move || {

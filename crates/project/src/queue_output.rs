@@ -1,7 +1,7 @@
 //! Outputs of a job that reads a queue: messages come again that are not acknowledged, and in another order.
 
 use connector_local::TopicPosition;
-use connector_pulsar::{HeldAnchors, SinkPosition};
+use connector_pulsar::HeldAnchors;
 use dataflow::{Error, Output, Result};
 use sql::CheckedPlan;
 use std::sync::Arc;
@@ -44,22 +44,9 @@ pub(crate) fn at_least_once(notice: Option<Notice>, output: &Output, stream: &st
     }))
 }
 
-/// Where the writer of a topic goes on after rows of an earlier run that are there already: other rows come now, and none
-/// of them may be taken for one of those.
-pub(crate) trait AfterAll {
-    /// After so many rows more.
-    fn after_all(self, replay: u64) -> Self;
-}
-
-impl AfterAll for SinkPosition {
-    fn after_all(self, replay: u64) -> SinkPosition {
-        SinkPosition { rows: self.rows.saturating_add(replay), ..self }
-    }
-}
-
-impl AfterAll for TopicPosition {
-    fn after_all(mut self, replay: u64) -> TopicPosition {
-        self.rows = self.rows.saturating_add(replay);
-        self
-    }
+/// Where the writer of a local topic goes on after so many rows of an earlier run that are there already: other rows come
+/// now, and none of them may be taken for one of those.
+pub(crate) fn after_all(mut position: TopicPosition, rows: u64) -> TopicPosition {
+    position.rows = position.rows.saturating_add(rows);
+    position
 }

@@ -124,8 +124,22 @@ impl Project {
         matches!(self.topic_place(), TopicPlace::Pulsar(place) if place.patterns.contains_key(topic))
     }
 
+    /// Whether a stream is a queue that jobs of this environment take messages away from: a local topic is read as always.
+    pub fn is_consumed(&self, stream: &str) -> bool {
+        let is_queue = self.stream(stream).is_ok_and(|stream| stream.queue.is_some());
+        is_queue && matches!(self.topic_place(), TopicPlace::Pulsar(_)) && self.person().is_none()
+    }
+
     /// The topic of a stream, if it is there.
     pub(crate) fn live(&self, stream: &Stream, topic: &str) -> Result<Option<seam::Live>> {
+        if stream.queue.is_some() && self.is_pattern(topic) {
+            return Err(Error::invalid(format!(
+                "stream \"{}\" is a queue, which is one topic, and {topic} stands for all that match a pattern in live of \
+                 environment {}: leave out QUEUE, or read a topic by its own name",
+                stream.name,
+                self.environment_name()
+            )));
+        }
         let Some(topic) = self.topics()?.topic_to_read(topic)? else { return Ok(None) };
         let decode = decoder(stream, topic.name())?;
         Ok(Some(seam::Live { topic, decode }))

@@ -124,6 +124,11 @@ pub fn as_json(stats: &StreamStats) -> Value {
 /// Asks the topic how much lies after each position; what cannot be said is told with its reason.
 fn add_backlogs(project: &Project, stream: &mut Value) {
     let Some(name) = stream["topic"].as_str().map(str::to_owned) else { return };
+    if stream["stream"].as_str().is_some_and(|stream| project.is_consumed(stream)) {
+        // Its messages are numbered by the job, and have no place on the topic that could be looked at.
+        stream["partitions"].as_array_mut().into_iter().flatten().for_each(|one| one["is_queue"] = true.into());
+        return;
+    }
     let topic = project.topics().and_then(|topics| topics.topic(&name));
     for partition in stream["partitions"].as_array_mut().into_iter().flatten() {
         let number = |of: &Value| of.as_u64().unwrap_or(0);
@@ -203,6 +208,14 @@ fn held_by(partitions: &[Value]) -> String {
 
 fn partition_text(one: &Value) -> String {
     let of = |key: &str, without: &str| one[key].as_str().unwrap_or(without).to_owned();
+    if one["is_queue"] == true {
+        return format!(
+            "    a queue: {}, `riverrun jobs` shows what is not acknowledged; clock {}, watermark {}",
+            of("state", "unknown"),
+            of("clock", "none"),
+            of("watermark", "none")
+        );
+    }
     let at = &one["position"];
     let position = match at.is_object() {
         true => format!("at {}:{}:{}", at["ledger"], at["entry"], at["batch_index"]),

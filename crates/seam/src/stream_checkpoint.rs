@@ -70,8 +70,8 @@ pub fn has_read_nothing(state: &CoordinatorState) -> Result<bool> {
     Ok(true)
 }
 
-/// A stream by its number, and a partition of it that had given out no row yet in a checkpoint, and has in a later one: it
-/// has joined since, and its rows stand among those of others as the moment had it at which it did.
+/// A stream by its number, and a partition of it that has joined between a checkpoint and a later one: its rows stand among
+/// those of others as the moment had it at which it did. They may be given out before any checkpoint has one of them.
 pub fn joined_since(before: &CoordinatorState, after: &CoordinatorState) -> Result<Option<(usize, u32)>> {
     let partitions = |state: &CoordinatorState| -> Result<Vec<(usize, u32, PartitionPosition)>> {
         let parsed = |(stream, split): &(usize, SplitState)| match split.split {
@@ -87,8 +87,11 @@ pub fn joined_since(before: &CoordinatorState, after: &CoordinatorState) -> Resu
         known.iter().find(|(of, number, _)| (*of, *number) == (stream, partition)).map(|(.., at)| at)
     };
     let has_joined = |(stream, partition, at): &(usize, u32, PartitionPosition)| match had(*stream, *partition) {
-        Some(had) => (had.absent || had.message.is_none()) && at.message > had.message,
-        None => at.message.is_some(),
+        Some(had) => {
+            let gave_first = (had.absent || had.message.is_none()) && at.message > had.message;
+            gave_first || (had.absent && !at.absent) || (had.alone.is_none() && at.alone.is_some())
+        }
+        None => !at.absent || at.message.is_some(),
     };
     Ok(partitions(after)?.iter().find(|at| has_joined(at)).map(|(stream, partition, _)| (*stream, *partition)))
 }
@@ -266,5 +269,47 @@ impl StreamCheckpoint {
             return None;
         }
         Some(UnreadHistory { stream: stream.spec.name.clone(), history: files.name().to_owned(), read, now })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::position::ClockPosition;
+    use crate::unreleased::OutRows;
+    use dataflow::{Position, TopicId};
+
+    #[test]
+    fn a_partition_has_joined_before_a_checkpoint_has_a_row_of_it() {
+        let at = |absent: bool, entry: Option<u64>, alone: bool| PartitionPosition {
+            absent,
+            message: entry.map(|entry| Position { ledger: 1, entry, batch_index: 0 }),
+            alone: alone.then(ClockPosition::default),
+            topic: TopicId { cluster: "c".to_owned(), topic: "t".to_owned() },
+            clock: ClockPosition::default(),
+            end: None,
+            start: None,
+            out: OutRows::NONE,
+        };
+        let state = |at: Option<PartitionPosition>| CoordinatorState {
+            number: 1,
+            splits: at
+                .map(|at| (0, SplitState { split: Split::Partition(3), position: at.to_bytes() }))
+                .into_iter()
+                .collect(),
+            watermarks: Vec::new(),
+        };
+        for (before, after, has_joined) in [
+            (Some(at(true, None, false)), at(true, None, false), false),
+            (Some(at(true, None, false)), at(false, None, false), true),
+            (Some(at(true, None, false)), at(false, Some(1), false), true),
+            (Some(at(false, Some(1), false)), at(false, Some(2), false), false),
+            (Some(at(false, Some(1), false)), at(false, Some(2), true), true),
+            (None, at(true, None, false), false),
+            (None, at(false, None, false), true),
+        ] {
+            let joined = joined_since(&state(before.clone()), &state(Some(after.clone()))).unwrap();
+            assert_eq!(joined, has_joined.then_some((0, 3)), "{before:?} to {after:?}");
+        }
     }
 }

@@ -146,7 +146,8 @@ impl QueueMachine {
 
     /// What the broker said last.
     pub fn stats(&self) -> QueueStats {
-        self.stats
+        // What has come and was not taken is still to be read.
+        QueueStats { is_used_up: self.stats.is_used_up && self.waiting.is_empty(), ..self.stats }
     }
 
     /// Asks how the subscription stands. Call it about once a second.
@@ -280,7 +281,8 @@ impl QueueMachine {
         let Some(backlog) = answer.backlog else { return };
         let began_with = *self.began_with.get_or_insert(backlog.saturating_add(self.received));
         let is_silent = asked_at.saturating_sub(self.received_at) >= SILENCE && !self.stats.is_blocked;
-        let is_here = backlog <= self.entries.entries() as u64;
+        // The broker may have taken acknowledgements that it has not confirmed here, so their entries do not count.
+        let is_here = backlog <= self.entries.unacknowledged() as u64;
         let has_room = self.entries.messages() < OPEN_MAX && self.waiting.is_empty();
         self.stats.is_used_up |= self.received >= began_with || is_here || (is_silent && has_room);
     }
@@ -374,7 +376,10 @@ impl QueueMachine {
         }
         self.received += 1;
         let opened = self.open(id, &entry, metadata.marker_type.is_some());
-        let opened: Vec<Message> = opened.into_iter().filter(|message| is_open(ack_set, message.id.index)).collect();
+        // An entry that cannot be read is one message, whichever of its own others have acknowledged.
+        let is_one_by_one = opened.len() == messages as usize;
+        let is_left = |message: &Message| !is_one_by_one || is_open(ack_set, message.id.index);
+        let opened: Vec<Message> = opened.into_iter().filter(is_left).collect();
         let largest = opened.iter().map(Message::bytes).max();
         self.permits.take(left, largest.unwrap_or(entry.payload.len()));
         self.entries.insert(id, messages, opened.iter().map(|message| message.id.index));

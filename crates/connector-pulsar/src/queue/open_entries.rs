@@ -105,9 +105,9 @@ impl OpenEntries {
         self.messages
     }
 
-    /// How many entries the broker takes for not acknowledged.
-    pub fn entries(&self) -> usize {
-        self.entries.len()
+    /// How many entries have messages that are not to be acknowledged yet.
+    pub fn unacknowledged(&self) -> usize {
+        self.entries.values().filter(|entry| !entry.open.is_empty()).count()
     }
 }
 
@@ -120,7 +120,7 @@ mod tests {
         let entry = EntryId { ledger: 1, entry: 2 };
         let mut open = OpenEntries::default();
         open.insert(entry, 70, 0..70);
-        assert_eq!((open.messages(), open.find(entry)), (70, Some(false)));
+        assert_eq!((open.messages(), open.find(entry), open.unacknowledged()), (70, Some(false), 1));
         for index in 0..65 {
             assert!(open.close(MessageId { entry, index }));
         }
@@ -133,7 +133,7 @@ mod tests {
         let (whole, is_whole) = open.acked(entry).unwrap();
         assert_eq!((whole.ack_set, is_whole, open.find(entry)), (vec![], true, Some(true)));
         open.confirmed(entry);
-        assert_eq!((open.find(entry), open.messages(), open.entries()), (None, 0, 0));
+        assert_eq!((open.find(entry), open.messages(), open.unacknowledged()), (None, 0, 0));
     }
 
     #[test]

@@ -102,10 +102,10 @@ impl Shared {
         }
     }
 
-    /// Whether more messages may wait here.
+    /// Whether more messages may wait here; none once a consumer has failed, so that it is soon known.
     pub fn has_room(&self) -> bool {
         let state = self.state();
-        state.bytes < WAITING_BYTES && !state.is_closed
+        state.bytes < WAITING_BYTES && !state.is_closed && state.failed.is_none()
     }
 
     /// Nobody reads any more: waits for so long at most until what is to be acknowledged is.
