@@ -16,6 +16,7 @@ pub struct Free {
     running: Option<(usize, bool)>,
     wanted: Option<CheckpointPurpose>,
     ended: bool,
+    is_last_sent: bool,
 }
 
 impl Free {
@@ -44,11 +45,16 @@ impl Free {
     }
 
     fn checkpoint(&mut self, purpose: CheckpointPurpose) -> Vec<CoordinatorAction> {
+        // After the last barrier nothing freezes any more.
+        if self.is_last_sent {
+            return vec![];
+        }
         if self.running.is_some() {
             self.wanted = self.wanted.max(Some(purpose));
             return vec![];
         }
         self.number += 1;
+        self.is_last_sent = purpose == CheckpointPurpose::End;
         self.running = Some((self.parts, purpose == CheckpointPurpose::End));
         self.send(&Command::Barrier(Barrier::new(self.number, purpose)))
     }
