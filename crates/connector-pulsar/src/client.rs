@@ -6,12 +6,10 @@ use crate::driver::Driver;
 use crate::error::{Error, Result};
 use crate::machine::Machine;
 use crate::message::Message;
-use crate::namespace_question::NamespaceQuestion;
-use crate::partitions::PartitionQuestion;
 use crate::position::{EntryId, Position};
 use crate::producer::{OutgoingMessage, ProducerMachine, ProducerOptions};
+use crate::question::{Ask, Partitions, Question, SchemaVersion, TopicsOf};
 use crate::reader::{PartitionEnd, ReaderMachine, ReaderOptions};
-use crate::schema_question::SchemaQuestion;
 use crate::settings::Settings;
 use crate::topic::{Namespace, TopicName};
 use crate::waiting::{LOOK_FOR_STOP, is_ending};
@@ -34,8 +32,7 @@ pub fn chance() -> u64 {
 ///
 /// A broker that cannot be reached for so long is an error that says what the last attempt met.
 pub async fn partition_count(settings: &Settings, topic: &TopicName, within: Duration) -> Result<Option<u32>> {
-    let question = PartitionQuestion::new(settings.clone(), topic.clone(), chance());
-    answered(settings, question, |question| question.answer(), (topic, within)).await
+    ask(settings, topic, Partitions, within).await
 }
 
 /// The full names of all topics of a namespace, one of which is given; partitions are listed one by one.
@@ -45,8 +42,7 @@ pub(crate) async fn namespace_topics(
     topic: &TopicName,
     within: Duration,
 ) -> Result<Vec<String>> {
-    let question = NamespaceQuestion::new(settings.clone(), namespace.clone(), topic.clone(), chance());
-    answered(settings, question, NamespaceQuestion::answer, (topic, within)).await
+    ask(settings, topic, TopicsOf(namespace.clone()), within).await
 }
 
 /// A schema of a topic, or of the topic that a partition is of; the newest where no version is given.
@@ -56,8 +52,17 @@ pub(crate) async fn registered_schema(
     version: Option<Bytes>,
     within: Duration,
 ) -> Result<Option<Schema>> {
-    let question = SchemaQuestion::new(settings.clone(), topic.clone(), version, chance());
-    answered(settings, question, SchemaQuestion::answer, (topic, within)).await
+    ask(settings, topic, SchemaVersion(version), within).await
+}
+
+async fn ask<Asked: Ask>(
+    settings: &Settings,
+    topic: &TopicName,
+    asked: Asked,
+    within: Duration,
+) -> Result<Asked::Answer> {
+    let question = Question::new(settings.clone(), topic.clone(), asked, chance());
+    answered(settings, question, Question::answer, (topic, within)).await
 }
 
 /// Does something about the anchor of a partition; an anchor is one subscription.

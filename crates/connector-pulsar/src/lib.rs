@@ -2,10 +2,10 @@
 //!
 //! In reading order: `wire` turns bytes into commands and entries, and refuses what does not fit; `conversation` is one
 //! connection, and `link` the way to the broker that owns a topic. `reader` and `producer` are state machines over a
-//! link, and `partitions` a question; none of them does I/O, knows a clock or starts a task, so they run under a seed.
-//! `driver` moves their bytes over a socket, and `client` is what code calls that waits. `runtime` is the thread on which
-//! all of them run in a process; `topics` has the topics of a namespace, which jobs read through `partition_log` and
-//! programs write through `topic_writer`. `standalone` starts a real broker for development and tests.
+//! link, and `question` asks what any broker knows; none of them does I/O, knows a clock or starts a task, so they run
+//! under a seed. `driver` moves their bytes over a socket, and `client` is what code calls that waits. `runtime` is the
+//! thread on which all of them run in a process; `topics` has the topics of a namespace, which jobs read through
+//! `partition_log` and programs write through `topic_writer`. `standalone` starts a real broker for development and tests.
 
 mod error;
 pub mod wire;
@@ -31,13 +31,11 @@ mod lookup;
 
 mod link;
 mod machine;
-mod partitions;
 mod producer;
 mod reader;
 
 mod anchor_question;
-mod namespace_question;
-mod schema_question;
+mod question;
 
 mod away;
 mod client;
