@@ -9,8 +9,6 @@ use dataflow::{EventTime, Message, PartitionLog, Position, ProcessingTime, Resul
 use std::collections::VecDeque;
 use std::task::Waker;
 
-/// How long after an answer a partition is asked again how far it is drained.
-const STRIDE: Span = Span::millis(20);
 /// How soon a partition that could not say how far it is drained is asked again at first; 32 times that at last.
 const ASK_AGAIN: Span = Span::millis(1);
 
@@ -291,14 +289,14 @@ impl Partition {
     }
 
     /// When to ask how far it is drained so that its watermark reaches what is due; `None` when it has, when there is
-    /// more to read, or when silence does not move it there.
-    pub fn ask_at(&self, due: EventTime) -> Option<ProcessingTime> {
+    /// more to read, or when silence does not move it there. After an answer there is a pause.
+    pub fn ask_at(&self, due: EventTime, pause: Span) -> Option<ProcessingTime> {
         if self.presence != Presence::Present || !self.caught_up || self.end.is_some() || self.level >= due {
             return None;
         }
         // A partition that is asked at a time may answer for the microsecond before it, or for its margin before.
         let reached = self.clock.drained_for(due)?.plus(Span(1)).plus(self.margin);
-        let pause = if self.vain == 0 { STRIDE } else { Span(ASK_AGAIN.0 << self.vain.min(5)) };
+        let pause = if self.vain == 0 { pause } else { Span(ASK_AGAIN.0 << self.vain.min(5)) };
         Some(self.asked.map_or(reached, |asked| reached.max(asked.plus(pause))))
     }
 

@@ -103,8 +103,8 @@ impl Reader for StreamReader {
     fn bound(&mut self, bounds: ReadBounds) {
         self.given = self.given.max(bounds.given);
         self.unreleased.release(bounds.least);
+        self.reporter.reached(&bounds.watermarks);
         self.bounds = bounds;
-        self.reporter.touch();
     }
 
     fn poll(&mut self, rows_max: usize, now: ProcessingTime) -> Result<Polled> {

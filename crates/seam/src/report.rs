@@ -4,6 +4,9 @@ use dataflow::{EventTime, ProcessingTime, ReadBounds, Report, Span};
 
 /// How often it tells what moves nobody at once.
 const STRIDE: Span = Span::millis(20);
+/// How often it tells what waits for others, when those have come to all that it had told: until they are told, streams
+/// that are silent do not know how far they are to ask.
+const NEXT_WAIT: Span = Span::millis(4);
 
 /// What bounds a reader that was told nothing yet: it gives out nothing.
 pub(crate) fn no_bounds() -> ReadBounds {
@@ -32,12 +35,21 @@ pub(crate) struct Reporter {
     sent: Option<Report>,
     sent_at: Option<ProcessingTime>,
     touched: bool,
+    // Whether another stream has come to what waited for it.
+    is_met: bool,
 }
 
 impl Reporter {
     /// Something may be new.
     pub fn touch(&mut self) {
         self.touched = true;
+    }
+
+    /// The streams that meet have come to these watermarks, in the sequence of what waits in reports.
+    pub fn reached(&mut self, watermarks: &[EventTime]) {
+        self.touched = true;
+        let waits = self.sent.iter().flat_map(|sent| &sent.waits).zip(watermarks);
+        self.is_met |= waits.into_iter().any(|(wait, watermark)| wait.is_some_and(|wait| wait <= *watermark));
     }
 
     /// What asks for a checkpoint next asks for another one.
@@ -55,12 +67,15 @@ impl Reporter {
         let presence = report.watermark.is_some() != sent.watermark.is_some();
         let is_least = sent.watermark.is_some_and(|watermark| watermark <= least);
         let turned = report.splits != sent.splits || report.joins != sent.joins || report.finished != sent.finished;
-        presence || turned || (moved && (is_least || report.finished)) || (self.touched && is_over(sent_at, now))
+        presence
+            || turned
+            || (moved && (is_least || report.finished))
+            || (self.touched && is_over(sent_at, self.stride(), now))
     }
 
     /// The report, unless it was told already.
     pub fn send(&mut self, report: Report, now: ProcessingTime) -> Option<Report> {
-        self.touched = false;
+        (self.touched, self.is_met) = (false, false);
         if self.sent.as_ref() == Some(&report) {
             return None;
         }
@@ -75,13 +90,17 @@ impl Reporter {
 
     /// When what may be left is told.
     pub fn until(&self) -> Option<ProcessingTime> {
-        self.sent_at.filter(|_| self.touched).map(|at| at.plus(STRIDE))
+        self.sent_at.filter(|_| self.touched).map(|at| at.plus(self.stride()))
+    }
+
+    fn stride(&self) -> Span {
+        if self.is_met { NEXT_WAIT } else { STRIDE }
     }
 }
 
 /// Whether a stride has passed; so has it when the clock was set back.
-fn is_over(sent_at: ProcessingTime, now: ProcessingTime) -> bool {
-    now >= sent_at.plus(STRIDE) || now < sent_at
+fn is_over(sent_at: ProcessingTime, stride: Span, now: ProcessingTime) -> bool {
+    now >= sent_at.plus(stride) || now < sent_at
 }
 
 #[cfg(test)]
@@ -103,5 +122,20 @@ mod tests {
         assert!(!reporter.is_due(&report(6), least, start.plus(Span(STRIDE.0 - 1))));
         assert!(reporter.is_due(&report(6), least, start.plus(STRIDE)));
         assert!(reporter.is_due(&report(6), least, ProcessingTime(0)));
+    }
+    #[test]
+    fn what_waits_is_told_soon_where_another_stream_has_come_to_it() {
+        let (mut reporter, least) = (Reporter::default(), EventTime(0));
+        let (start, soon) = (ProcessingTime(3_600_000_000), ProcessingTime(3_600_000_000).plus(NEXT_WAIT));
+        let waits = |wait| Report { waits: vec![None, Some(EventTime(wait))], ..report(5) };
+        reporter.send(waits(7), start);
+        reporter.reached(&[EventTime(9), EventTime(6)]);
+        assert!(!reporter.is_due(&report(5), least, soon));
+        reporter.reached(&[EventTime(9), EventTime(7)]);
+        assert_eq!(reporter.until(), Some(soon));
+        assert!(reporter.is_due(&report(5), least, soon));
+        reporter.send(waits(8), soon);
+        reporter.touch();
+        assert!(!reporter.is_due(&report(5), least, soon.plus(NEXT_WAIT)));
     }
 }
