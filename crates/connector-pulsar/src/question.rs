@@ -17,11 +17,13 @@ const FAILED: i32 = 1;
 
 /// What is asked.
 pub trait Ask {
+    /// What is known once it is answered.
     type Answer;
 
     /// What the question is for, as errors call it.
     const WHAT: &'static str;
 
+    /// The question about a topic as it is sent.
     fn command(&self, topic: &TopicName, request_id: RequestId) -> Command;
 
     /// What a command says, or why it does not; `None` is one that is no answer.

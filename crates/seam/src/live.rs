@@ -32,9 +32,9 @@ const SHOW_EVERY: Span = Span::millis(100);
 /// How many messages of an absent partition are looked at in one poll.
 const TIMELESS_LOOKS: usize = 1024;
 
-/// How long after an answer a partition is asked again how far it is drained: a row that waits for silence waits half of
-/// that longer, and each question costs its log something. So a reader asks one of its partitions a millisecond, and each
-/// every 4 to 20 ms.
+/// How long after an answer a partition is asked again how far it is drained. A row that waits for silence waits half of
+/// that longer, and each question costs its log something: each of n partitions is asked every n milliseconds, but at
+/// least 4 and at most 20.
 fn pause_of(partitions: usize) -> Span {
     Span::millis(partitions.clamp(4, 20) as i64)
 }

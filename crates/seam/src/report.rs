@@ -4,8 +4,8 @@ use dataflow::{EventTime, ProcessingTime, ReadBounds, Report, Span};
 
 /// How often it tells what moves nobody at once.
 const STRIDE: Span = Span::millis(20);
-/// How often it tells what waits for others, when those have come to all that it had told: until they are told, streams
-/// that are silent do not know how far they are to ask.
+/// How often it tells what waits for other streams, when one of them has come to what it had told: until it is told what
+/// is next, a stream that is silent does not know how far to ask.
 const NEXT_WAIT: Span = Span::millis(4);
 
 /// What bounds a reader that was told nothing yet: it gives out nothing.
@@ -123,6 +123,7 @@ mod tests {
         assert!(reporter.is_due(&report(6), least, start.plus(STRIDE)));
         assert!(reporter.is_due(&report(6), least, ProcessingTime(0)));
     }
+
     #[test]
     fn what_waits_is_told_soon_where_another_stream_has_come_to_it() {
         let (mut reporter, least) = (Reporter::default(), EventTime(0));
