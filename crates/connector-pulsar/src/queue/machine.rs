@@ -5,8 +5,8 @@
 //!                            ^ a connection that is lost: what was acknowledged without a receipt is acknowledged again
 //! ```
 //!
-//! Messages come in any order. A broker gives those again that a connection took with it; such a one that is not
-//! acknowledged yet is not given out twice by this consumer, and one that is, is acknowledged again.
+//! Messages come in any order. A broker gives those again that a connection took with it; such a one is not given out
+//! twice by this consumer, and one that is acknowledged is acknowledged again.
 
 use super::open_entries::{OpenEntries, is_open};
 use super::options::{OPEN_MAX, QueueOptions};
@@ -199,6 +199,7 @@ impl QueueMachine {
             Event::Detached => {
                 self.phase = Phase::Detached;
                 self.stats_request = None;
+                self.entries.detached();
                 let asked = std::mem::take(&mut self.asked);
                 self.due.extend(asked.into_values().flatten().map(|(id, _)| id));
                 Ok(())
@@ -366,7 +367,7 @@ impl QueueMachine {
         let messages = opening::messages_of(metadata);
         let left = (0..messages).filter(|index| is_open(ack_set, *index)).count();
         let left = u32::try_from(left).unwrap_or(u32::MAX);
-        if let Some(is_acknowledged) = self.entries.find(id) {
+        if let Some(is_acknowledged) = self.entries.came_again(id) {
             // It came again, since the connection was another one: what it holds is known.
             self.permits.take(left, 0);
             if is_acknowledged && !self.asked.values().flatten().any(|(asked, is_whole)| *asked == id && *is_whole) {

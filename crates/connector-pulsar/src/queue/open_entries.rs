@@ -52,21 +52,38 @@ struct OpenEntry {
     messages: u32,
     /// Those that were received and are not to be acknowledged yet.
     open: Bits,
+    /// The connection on which it came last.
+    came: u64,
+    /// The connection on which the broker has confirmed that all of it is acknowledged.
+    confirmed: Option<u64>,
 }
 
 /// The entries of a partition that the broker takes for not acknowledged, as far as this consumer has them.
 ///
 /// An entry stays here until the broker has said that all of it is acknowledged: what comes again before that is known.
+/// One that had come on an earlier connection stays until the next one ends, too: a broker that sends again what a lost
+/// connection took with it may have read some of that before it hears that it is acknowledged.
 #[derive(Debug, Default)]
 pub struct OpenEntries {
     entries: BTreeMap<EntryId, OpenEntry>,
     messages: usize,
+    /// How many connections have ended.
+    connection: u64,
 }
 
 impl OpenEntries {
-    /// Whether an entry is here; and if so, whether all of it was acknowledged, which the broker has not confirmed.
-    pub fn find(&self, id: EntryId) -> Option<bool> {
-        self.entries.get(&id).map(|entry| entry.open.is_empty())
+    /// An entry has come. Whether it is here already; and if so, whether all of it was acknowledged.
+    pub fn came_again(&mut self, id: EntryId) -> Option<bool> {
+        let entry = self.entries.get_mut(&id)?;
+        (entry.came, entry.confirmed) = (self.connection, None);
+        Some(entry.open.is_empty())
+    }
+
+    /// A connection has ended.
+    pub fn detached(&mut self) {
+        self.connection += 1;
+        let may_come = |entry: &OpenEntry| entry.confirmed.is_none_or(|confirmed| confirmed + 1 == self.connection);
+        self.entries.retain(|_, entry| may_come(entry));
     }
 
     /// Takes an entry of so many messages of which these were received. One of none is to be acknowledged at once.
@@ -74,7 +91,7 @@ impl OpenEntries {
         let mut open = Bits::none(messages);
         received.for_each(|index| open.set(index));
         self.messages += open.count();
-        self.entries.insert(id, OpenEntry { messages, open });
+        self.entries.insert(id, OpenEntry { messages, open, came: self.connection, confirmed: None });
     }
 
     /// A message is to be acknowledged; false where it was before.
@@ -86,7 +103,7 @@ impl OpenEntries {
 
     /// How an entry is acknowledged, as far as that may be, and whether all of it is.
     pub fn acked(&self, id: EntryId) -> Option<(AckedEntry, bool)> {
-        let OpenEntry { messages, open } = self.entries.get(&id)?;
+        let OpenEntry { messages, open, .. } = self.entries.get(&id)?;
         let whole = id.acked();
         if open.is_empty() {
             return Some((whole, true));
@@ -97,7 +114,11 @@ impl OpenEntries {
 
     /// The broker has taken the acknowledgement of all of an entry.
     pub fn confirmed(&mut self, id: EntryId) {
-        self.entries.remove(&id);
+        let connection = self.connection;
+        match self.entries.get_mut(&id) {
+            Some(entry) if entry.came < connection => entry.confirmed = Some(connection),
+            _ => drop(self.entries.remove(&id)),
+        }
     }
 
     /// How many messages were received and are not to be acknowledged yet.
@@ -120,7 +141,7 @@ mod tests {
         let entry = EntryId { ledger: 1, entry: 2 };
         let mut open = OpenEntries::default();
         open.insert(entry, 70, 0..70);
-        assert_eq!((open.messages(), open.find(entry), open.unacknowledged()), (70, Some(false), 1));
+        assert_eq!((open.messages(), open.came_again(entry), open.unacknowledged()), (70, Some(false), 1));
         for index in 0..65 {
             assert!(open.close(MessageId { entry, index }));
         }
@@ -131,9 +152,34 @@ mod tests {
             assert!(open.close(MessageId { entry, index }));
         }
         let (whole, is_whole) = open.acked(entry).unwrap();
-        assert_eq!((whole.ack_set, is_whole, open.find(entry)), (vec![], true, Some(true)));
+        assert_eq!((whole.ack_set, is_whole, open.came_again(entry)), (vec![], true, Some(true)));
         open.confirmed(entry);
-        assert_eq!((open.find(entry), open.messages(), open.unacknowledged()), (None, 0, 0));
+        assert_eq!((open.came_again(entry), open.messages(), open.unacknowledged()), (None, 0, 0));
+    }
+
+    #[test]
+    fn what_came_before_the_connection_is_known_for_one_more_after_it_is_acknowledged() {
+        let [before, now] = [1, 2].map(|entry| EntryId { ledger: 1, entry });
+        let mut open = OpenEntries::default();
+        open.insert(before, 1, 0..1);
+        open.detached();
+        open.insert(now, 1, 0..1);
+        for entry in [before, now] {
+            assert!(open.close(MessageId { entry, index: 0 }));
+            open.confirmed(entry);
+        }
+        assert_eq!((open.came_again(now), open.unacknowledged()), (None, 0));
+        open.detached();
+        assert_eq!(open.came_again(before), Some(true), "it is acknowledged again, and not given out");
+        open.confirmed(before);
+        assert_eq!(open.came_again(before), None, "it comes once on a connection");
+        open.insert(before, 1, 0..1);
+        open.detached();
+        assert!(open.close(MessageId { entry: before, index: 0 }));
+        open.confirmed(before);
+        open.detached();
+        open.detached();
+        assert_eq!(open.came_again(before), None, "nothing is kept for ever");
     }
 
     #[test]
