@@ -137,6 +137,10 @@ impl PartitionLog for PulsarLog {
         Ok(end)
     }
 
+    fn awaits_end(&self) -> bool {
+        self.shared.state().asks_end
+    }
+
     fn arrived_by(&mut self, arrival: ProcessingTime) {
         self.arrived_by = Some(arrival);
     }

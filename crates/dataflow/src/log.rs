@@ -101,6 +101,11 @@ pub trait PartitionLog: Send {
     /// producer waiting for no longer than a copy takes. While a producer appends, an older answer is given again,
     /// which stays true; only the first call may wait for it.
     fn end(&mut self) -> Result<LogEnd>;
+    /// Whether a newer answer is on its way that was asked for; it wakes, and `end` gives the one before until then. Never
+    /// where messages lie on a disk.
+    fn awaits_end(&self) -> bool {
+        false
+    }
     /// Says when the message had arrived, at the latest, after which the partition was opened. Where topics have no
     /// identity, one that was made again may have a message at the same position: reads are an error of kind `Corrupt`
     /// then, since it arrived later.

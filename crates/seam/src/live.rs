@@ -32,11 +32,11 @@ const SHOW_EVERY: Span = Span::millis(100);
 /// How many messages of an absent partition are looked at in one poll.
 const TIMELESS_LOOKS: usize = 1024;
 
-/// How long after an answer a partition is asked again how far it is drained. A row that waits for silence waits half of
+/// How long after a question a partition is asked again how far it is drained. A row that waits for silence waits half of
 /// that longer, and each question costs its log something: each of n partitions is asked every n milliseconds, but at
-/// least 4 and at most 20.
+/// most every 20.
 fn pause_of(partitions: usize) -> Span {
-    Span::millis(partitions.clamp(4, 20) as i64)
+    Span::millis(partitions.clamp(1, 20) as i64)
 }
 
 /// Partitions of a stream's topic.
@@ -271,8 +271,8 @@ impl LiveReader {
     }
 
     /// Asks partitions that have nothing to read how far they are drained, where enough silence has passed for the
-    /// answer to lift them to what is due. Gives when it will have for the next one.
-    pub fn look_at_silence(&mut self, due: EventTime, now: ProcessingTime) -> Result<Option<ProcessingTime>> {
+    /// answer to lift them to what is due, and a few times more. Gives when it will have for the next one.
+    pub fn look_at_silence(&mut self, due: Option<EventTime>, now: ProcessingTime) -> Result<Option<ProcessingTime>> {
         let (mut until, pause) = (None, pause_of(self.partitions.len()));
         for partition in &mut self.partitions {
             partition.look_at_clock(now);

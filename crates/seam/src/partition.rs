@@ -9,8 +9,13 @@ use dataflow::{EventTime, Message, PartitionLog, Position, ProcessingTime, Resul
 use std::collections::VecDeque;
 use std::task::Waker;
 
-/// How soon a partition that could not say how far it is drained is asked again at first; 32 times that at last.
+/// How soon a partition that could not say how far it is drained is asked again at first; 32 times that at last, which is
+/// also how soon it is looked at that was asked and has not answered.
 const ASK_AGAIN: Span = Span::millis(1);
+const DOUBLED_MAX: u32 = 5;
+/// How often it is asked once more after it has come to what is due: whoever waits next is told of only after the answer
+/// that let go who waited before, and would wait for a question of his own.
+const FURTHER: u32 = 3;
 
 /// A partition that a reader holds.
 pub(crate) struct Partition {
@@ -39,9 +44,13 @@ pub(crate) struct Partition {
     caught_up: bool,
     // The greatest watermark that it has stood at.
     level: EventTime,
-    // When it was last asked how far it is drained, and how often in a row it could not say.
+    // When it was last asked how far it is drained, whether the answer was on its way then, and how often in a row it
+    // could not say.
     asked: Option<ProcessingTime>,
+    awaits: bool,
     vain: u32,
+    // How often it is still asked once more.
+    further: u32,
     // How many messages were given out since the checkpoint before.
     given: u64,
 }
@@ -85,7 +94,9 @@ impl Partition {
             caught_up: false,
             level: EventTime::MIN,
             asked: None,
+            awaits: false,
             vain: 0,
+            further: 0,
             given: 0,
             topic: topic.id().clone(),
         };
@@ -288,28 +299,46 @@ impl Partition {
         self.asked = self.asked.filter(|&asked| asked <= now);
     }
 
-    /// When to ask how far it is drained so that its watermark reaches what is due; `None` when it has, when there is
-    /// more to read, or when silence does not move it there. After an answer there is a pause.
-    pub fn ask_at(&self, due: EventTime, pause: Span) -> Option<ProcessingTime> {
-        if self.presence != Presence::Present || !self.caught_up || self.end.is_some() || self.level >= due {
+    /// When to ask how far it is drained so that its watermark reaches what is due, or goes a little further where it has
+    /// just done so; `None` when there is more to read, or when silence does not move it there. After a question there is
+    /// a pause, and an answer that was on its way is taken as soon as it is here.
+    pub fn ask_at(&self, due: Option<EventTime>, pause: Span) -> Option<ProcessingTime> {
+        if self.presence != Presence::Present || !self.caught_up || self.end.is_some() {
             return None;
         }
+        let further = (self.further > 0).then(|| self.level.plus(pause));
+        let sought = due.filter(|&due| self.level < due).or(further)?;
         // A partition that is asked at a time may answer for the microsecond before it, or for its margin before.
-        let reached = self.clock.drained_for(due)?.plus(Span(1)).plus(self.margin);
-        let pause = if self.vain == 0 { pause } else { Span(ASK_AGAIN.0 << self.vain.min(5)) };
-        Some(self.asked.map_or(reached, |asked| reached.max(asked.plus(pause))))
+        let reached = self.clock.drained_for(sought)?.plus(Span(1)).plus(self.margin);
+        let Some(asked) = self.asked else { return Some(reached) };
+        let again = |doubled: u32| Span(ASK_AGAIN.0 << doubled.min(DOUBLED_MAX));
+        match (self.awaits, self.log.awaits_end(), self.vain) {
+            (true, false, _) => Some(asked),
+            (true, true, _) => Some(asked.plus(again(DOUBLED_MAX))),
+            (false, _, 0) => Some(reached.max(asked.plus(pause))),
+            (false, _, vain) => Some(reached.max(asked.plus(again(vain - 1)))),
+        }
     }
 
     /// Asks how far it is drained. While a producer appends there is no newer answer; then it is asked again in a
     /// moment, and less and less often.
-    pub fn ask(&mut self, due: EventTime, now: ProcessingTime) -> Result<()> {
+    pub fn ask(&mut self, due: Option<EventTime>, now: ProcessingTime) -> Result<()> {
+        let is_due = |level: EventTime| due.is_some_and(|due| level < due);
+        let was_due = is_due(self.level);
         let end = self.log.end()?;
         self.caught_up = end.last <= self.position;
         if self.caught_up {
             self.level = self.level.max(self.clock.watermark_drained(end.drained_to).unwrap_or(EventTime::MIN));
         }
-        self.asked = Some(now);
-        self.vain = if self.level >= due { 0 } else { self.vain.saturating_add(1) };
+        // The pause counts from the question, and not from its answer.
+        let is_answer = std::mem::replace(&mut self.awaits, self.log.awaits_end());
+        if self.awaits || !is_answer {
+            self.asked = Some(now);
+            self.further = if was_due { FURTHER } else { self.further.saturating_sub(1) };
+        }
+        if !self.awaits {
+            self.vain = if is_due(self.level) { self.vain.saturating_add(1) } else { 0 };
+        }
         Ok(())
     }
 }

@@ -124,9 +124,7 @@ impl Reader for StreamReader {
                 if self.bounds.may_join {
                     until = live.look_at_absent(now)?;
                 }
-                if let Some(due) = self.bounds.due {
-                    until = until.into_iter().chain(live.look_at_silence(due, now)?).min();
-                }
+                until = until.into_iter().chain(live.look_at_silence(self.bounds.due, now)?).min();
             }
             // Also of partitions that were looked at, whose positions pass such messages.
             if let Some(live) = &mut self.live {

@@ -6,7 +6,7 @@ use dataflow::{EventTime, ProcessingTime, ReadBounds, Report, Span};
 const STRIDE: Span = Span::millis(20);
 /// How often it tells what waits for other streams, when one of them has come to what it had told: until it is told what
 /// is next, a stream that is silent does not know how far to ask.
-const NEXT_WAIT: Span = Span::millis(4);
+const NEXT_WAIT: Span = Span::millis(1);
 
 /// What bounds a reader that was told nothing yet: it gives out nothing.
 pub(crate) fn no_bounds() -> ReadBounds {

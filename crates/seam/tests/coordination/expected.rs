@@ -229,7 +229,7 @@ fn compare_group(
     Ok(())
 }
 
-/// B is asked no more often than there are times to reach, and some times per start.
+/// B is asked four times at most for each time to reach, once for it and thrice further, and some times per start.
 fn check_asks(job: &Job, truths: &[Truth], figures: &mut crate::job::Figures) -> Result<(), String> {
     for (number, stream) in job.streams.iter().enumerate() {
         for partition in 0..stream.logs.len() as u32 {
@@ -247,7 +247,7 @@ fn check_asks(job: &Job, truths: &[Truth], figures: &mut crate::job::Figures) ->
                 dues += rows.iter().map(|row| row.time).collect::<BTreeSet<_>>().len() + rows.len();
             }
             figures.asks += asked;
-            if asked > dues + 4 * job.crashes.len() {
+            if asked > 4 * (dues + job.crashes.len()) {
                 return Err(format!("asks: stream {number}, partition {partition}: {asked} for {dues} times"));
             }
         }
