@@ -41,9 +41,9 @@ final class Run implements AutoCloseable {
     private int end;
     private volatile boolean stop;
 
-    Run(PulsarClient client, String namespace, int rate) throws Exception {
+    Run(PulsarClient client, String namespace, int partitions, int rate) throws Exception {
         this.rate = rate;
-        producers = Traffic.producers(client, namespace + "messages", Traffic.PARTITIONS);
+        producers = Traffic.producers(client, namespace + "messages", partitions);
         changes = Traffic.producers(client, namespace + "accounts", 1)[0];
         actions = client.newReader(Schema.BYTES).topic(namespace + "actions").startMessageId(MessageId.earliest).create();
         watcher.setDaemon(true);
@@ -100,7 +100,7 @@ final class Run implements AutoCloseable {
             if (Stamp.now() > until) {
                 throw new IllegalStateException("no action was seen for " + count + " messages");
             }
-            for (int partition = 0; partition < Traffic.PARTITIONS; partition++) {
+            for (int partition = 0; partition < producers.length; partition++) {
                 publishOne();
             }
             LockSupport.parkNanos(100_000_000);
@@ -128,7 +128,7 @@ final class Run implements AutoCloseable {
         }
         long at = Stamp.now();
         sent[count] = at;
-        producers[count % Traffic.PARTITIONS].sendAsync(Traffic.message(count, at)).exceptionally(Run::fail);
+        producers[count % producers.length].sendAsync(Traffic.message(count, at)).exceptionally(Run::fail);
         count++;
         if (at / (60 * SECOND) != minute) {
             minute = at / (60 * SECOND);

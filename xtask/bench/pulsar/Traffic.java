@@ -17,19 +17,18 @@ import org.apache.pulsar.client.api.Schema;
  * <p>A line on the standard input is a request, and a line on the standard output its answer:
  *
  * <pre>
- * run NAMESPACE RATE WARM_UP_RATE WARM_UP_MS MEASURED_MS LOGS FILE   runs one measurement, see Run; LOGS is logs or none
- * fill NAMESPACE COUNT                                              puts so many messages on the topic of messages
+ * run NAMESPACE PARTITIONS RATE WARM_UP_RATE WARM_UP_MS MEASURED_MS LOGS FILE   runs one measurement, see Run; PARTITIONS are
+ *     those of the topic of messages, and LOGS is logs or none
+ * fill NAMESPACE PARTITIONS COUNT   puts so many messages on that topic
  * </pre>
  */
 public class Traffic {
-    static final int PARTITIONS = 4;
-
     public static void main(String[] arguments) throws Exception {
         PulsarClient client = PulsarClient.builder().serviceUrl(arguments[0]).build();
         BufferedReader requests = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
         for (String line = requests.readLine(); line != null; line = requests.readLine()) {
             try {
-                System.out.println("ok " + answer(client, line.split(" ", 8)));
+                System.out.println("ok " + answer(client, line.split(" ", 9)));
             } catch (Exception error) {
                 error.printStackTrace();
                 System.out.println("error " + error);
@@ -41,15 +40,15 @@ public class Traffic {
     private static String answer(PulsarClient client, String[] request) throws Exception {
         String namespace = "persistent://" + request[1] + "/";
         if (request[0].equals("fill")) {
-            return fill(client, namespace, Long.parseLong(request[2]));
+            return fill(client, namespace, Integer.parseInt(request[2]), Long.parseLong(request[3]));
         }
-        Path file = Path.of(request[7]);
-        try (Run run = new Run(client, namespace, Integer.parseInt(request[2]))) {
+        Path file = Path.of(request[8]);
+        try (Run run = new Run(client, namespace, Integer.parseInt(request[2]), Integer.parseInt(request[3]))) {
             String told = run.measure(
-                    Integer.parseInt(request[3]), Long.parseLong(request[4]), Long.parseLong(request[5]));
+                    Integer.parseInt(request[4]), Long.parseLong(request[5]), Long.parseLong(request[6]));
             try (PrintWriter lines = new PrintWriter(Files.newBufferedWriter(file))) {
                 run.write(lines);
-                if (request[6].equals("logs")) {
+                if (request[7].equals("logs")) {
                     log(client, namespace, "messages", run.sent(), lines);
                     log(client, namespace, "accounts", run.accounts(), lines);
                 }
@@ -76,10 +75,10 @@ public class Traffic {
         return json.getBytes(StandardCharsets.UTF_8);
     }
 
-    private static String fill(PulsarClient client, String namespace, long count) throws Exception {
-        Producer<byte[]>[] producers = producers(client, namespace + "messages", PARTITIONS);
+    private static String fill(PulsarClient client, String namespace, int partitions, long count) throws Exception {
+        Producer<byte[]>[] producers = producers(client, namespace + "messages", partitions);
         for (long id = 0; id < count; id++) {
-            producers[(int) (id % PARTITIONS)].sendAsync(message(id, Stamp.now())).exceptionally(Run::fail);
+            producers[(int) (id % partitions)].sendAsync(message(id, Stamp.now())).exceptionally(Run::fail);
         }
         for (Producer<byte[]> producer : producers) {
             producer.flush();

@@ -2,7 +2,7 @@
 
 use super::case::{Stage, WORKERS};
 use super::interval::Median;
-use super::place;
+use super::place::{self, PARTITIONS};
 use crate::failure;
 use crate::measure::measure;
 use crate::python::Python;
@@ -51,9 +51,9 @@ enum Reading {
 /// Writes a backlog once, and reads it in turns in random order.
 pub fn run(stage: &mut Stage, messages: u64, rounds: u32, seed: u64) -> Result<Backlog> {
     let python = Python::prepare(&stage.cache, "venv", &[])?;
-    let namespace = stage.broker.namespace()?;
+    let namespace = stage.broker.namespace(PARTITIONS)?;
     eprintln!("writing a backlog of {messages} messages");
-    stage.traffic.ask(&format!("fill {namespace} {messages}"))?;
+    stage.traffic.ask(&format!("fill {namespace} {PARTITIONS} {messages}"))?;
     let mut found = Backlog { messages, reader: Vec::new(), job: Vec::new(), java: Vec::new() };
     for round in 0..rounds {
         let mut order = [Reading::Reader, Reading::Job, Reading::Java];

@@ -1,7 +1,7 @@
 //! One measurement: who decides by which rule at which rate, and how long after a message its action is seen.
 
 use super::java::{Java, Traffic};
-use super::place::{self, Broker};
+use super::place::{self, Broker, PARTITIONS};
 use super::release::{self, Logs};
 use crate::failure;
 use crate::live::rank;
@@ -22,26 +22,41 @@ const END: i64 = 20 * SECOND;
 /// What is decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rule {
+    /// Over one partition, where nobody waits for other partitions.
+    OnePartition,
     Stateless,
     Window,
     AsOf,
 }
 
 impl Rule {
-    pub const ALL: [Rule; 3] = [Rule::Stateless, Rule::Window, Rule::AsOf];
+    pub const ALL: [Rule; 4] = [Rule::OnePartition, Rule::Stateless, Rule::Window, Rule::AsOf];
 
     /// As the loop knows it.
     pub fn name(self) -> &'static str {
         match self {
-            Rule::Stateless => "stateless",
+            Rule::OnePartition | Rule::Stateless => "stateless",
             Rule::Window => "window",
             Rule::AsOf => "as-of",
         }
     }
 
+    /// The partitions of the topic of messages.
+    pub fn partitions(self) -> u32 {
+        match self {
+            Rule::OnePartition => 1,
+            Rule::Stateless | Rule::Window | Rule::AsOf => PARTITIONS,
+        }
+    }
+
+    /// Whether the wait for the rule of time is part of what is measured.
+    fn counts_the_wait(self) -> bool {
+        matches!(self, Rule::OnePartition | Rule::Stateless)
+    }
+
     fn sql(self) -> String {
         let seen = match self {
-            Rule::Stateless => "SELECT id, user_id, text_len, sent_at FROM messages;",
+            Rule::OnePartition | Rule::Stateless => "SELECT id, user_id, text_len, sent_at FROM messages;",
             Rule::Window => {
                 "SELECT id, user_id, text_len, sent_at, count(*) OVER w AS n FROM messages\n\
                  WINDOW w AS (PARTITION BY user_id ORDER BY sent_at RANGE INTERVAL '1' MINUTE PRECEDING);"
@@ -110,7 +125,7 @@ pub struct Stage {
 impl Stage {
     /// Runs a case with a broker's namespace of its own.
     pub fn measure(&mut self, case: Case, contender: Contender) -> Result<Outcome> {
-        let namespace = self.broker.namespace()?;
+        let namespace = self.broker.namespace(case.rule.partitions())?;
         let project = place::project(&self.cache, &self.broker.service_url(), &namespace, &case.rule.sql())?;
         let mut program = Program::spawn(self.decider(case, contender, &namespace, project.path()));
         program.ready();
@@ -118,9 +133,11 @@ impl Stage {
         // A loop that knows no time is let go by nothing but the message.
         let is_held = contender == Contender::Riverrun;
         let (logs, file) = (if is_held { "logs" } else { "none" }, project.path().join("seen.txt"));
-        let (rate, measured_ms) = (case.rate, self.measured_ms);
-        let request =
-            format!("run {namespace} {rate} {WARM_UP_RATE} {WARM_UP_MS} {measured_ms} {logs} {}", file.display());
+        let (rate, measured_ms, partitions) = (case.rate, self.measured_ms, case.rule.partitions());
+        let request = format!(
+            "run {namespace} {partitions} {rate} {WARM_UP_RATE} {WARM_UP_MS} {measured_ms} {logs} {}",
+            file.display()
+        );
         let told = self.traffic.ask(&request);
         let ended = running(&mut program)?;
         let told = told.map_err(|error| failure::program(error.chain(), program.told()))?;
@@ -186,7 +203,7 @@ fn read(file: &Path, held: Option<Rule>) -> Result<Outcome> {
             Some(moments) => *moments.get(&id).ok_or_else(|| Error::internal(format!("message {id} is in no log")))?,
         };
         holds.push(goes - sent);
-        let from = if held == Some(Rule::Stateless) { sent } else { goes };
+        let from = if held.is_some_and(Rule::counts_the_wait) { sent } else { goes };
         outcome.missing += usize::from(times == 0);
         outcome.twice += usize::from(times > 1);
         outcome.beyond.push(if times == 0 { i64::MAX } else { at - from });

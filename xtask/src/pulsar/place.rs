@@ -7,7 +7,7 @@ use dataflow::Result;
 use std::path::Path;
 use tempfile::TempDir;
 
-/// The partitions of the topics of messages and of actions.
+/// The partitions of the topic of actions, and of that of messages unless one is enough.
 pub const PARTITIONS: u32 = 4;
 /// As `riverrun pulsar start` has it.
 const SETTINGS: &str = "brokerDeduplicationEnabled=true\n";
@@ -32,12 +32,12 @@ impl Broker {
         self.broker.service_url()
     }
 
-    /// Makes a namespace with the topics of a run, and gives its name.
-    pub fn namespace(&mut self) -> Result<String> {
+    /// Makes a namespace with the topics of a run, messages in so many partitions, and gives its name.
+    pub fn namespace(&mut self, partitions: u32) -> Result<String> {
         self.runs += 1;
         let name = format!("public/run-{}", self.runs);
         self.admin("PUT", &format!("namespaces/{name}"), "")?;
-        for (topic, partitions) in [("messages", PARTITIONS), ("actions", PARTITIONS), ("accounts", 1)] {
+        for (topic, partitions) in [("messages", partitions), ("actions", PARTITIONS), ("accounts", 1)] {
             self.admin("PUT", &format!("persistent/{name}/{topic}/partitions"), &partitions.to_string())?;
         }
         Ok(name)

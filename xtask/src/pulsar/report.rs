@@ -58,7 +58,8 @@ fn paired(compared: &Compared, figure: impl Fn(&Outcome, &Outcome) -> f64) -> Me
 
 fn name(compared: &Compared) -> String {
     let rule = match compared.case.rule {
-        Rule::Stateless => "(a) stateless decision",
+        Rule::OnePartition => "(a) stateless decision, 1 partition",
+        Rule::Stateless => "(a) stateless decision, 4 partitions",
         Rule::Window => "(b) trailing window, delay 0, 4 partitions",
         Rule::AsOf => "(c) as-of join, a row a minute",
     };
@@ -148,7 +149,7 @@ fn settings(pulsar: &Pulsar) -> Vec<String> {
             .to_owned(),
         format!(
             "  broker: one, standalone, on this machine, low-latency settings, deduplication on. Messages of some 110 bytes: \
-             4 partitions,\n  batches of 1 ms, one producer each in one process that also reads the actions, the same for both"
+             4 partitions\n  or 1, batches of 1 ms, one producer each in one process that also reads the actions, the same for both"
         ),
         format!(
             "  riverrun: {WORKERS} workers, commit_every 60s, checkpoint_every 10s. Loop: the official client, exclusive \
@@ -202,13 +203,16 @@ pub fn json(pulsar: &Pulsar) -> Value {
             "cpu_us_per_message": outcome.cpu_us_per_message, "held_p50_ms": outcome.held_ms,
         })
     };
-    let case =
-        |compared: &Compared| {
-            let pairs = compared.pairs.iter().map(|pair| json!({
-            "riverrun": outcome(&pair.riverrun), "java": outcome(&pair.java), "riverrun_first": pair.riverrun_first,
-        }));
-            json!({ "rule": compared.case.rule.name(), "rate": compared.case.rate, "pairs": pairs.collect::<Vec<_>>() })
-        };
+    let case = |compared: &Compared| {
+        let pairs = compared.pairs.iter().map(|pair| {
+            json!({
+                "riverrun": outcome(&pair.riverrun), "java": outcome(&pair.java), "riverrun_first": pair.riverrun_first,
+            })
+        });
+        json!({
+            "rule": compared.case.rule.name(), "partitions": compared.case.rule.partitions(), "rate": compared.case.rate, "pairs": pairs.collect::<Vec<_>>(),
+        })
+    };
     json!({
         "settings": settings(pulsar),
         "cases": pulsar.cases.iter().map(case).collect::<Vec<_>>(),
