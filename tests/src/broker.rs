@@ -38,6 +38,12 @@ impl Broker {
         missing.is_empty()
     }
 
+    /// Where clients connect.
+    pub fn service_url(&self) -> &str {
+        let url = self.environment.split('"').find(|text| text.starts_with("pulsar://"));
+        url.expect("its environment says where it is")
+    }
+
     /// Stops it; its data stays.
     pub fn stop(&self) {
         assert!(riverrun("stop", self.data.path()).status.success(), "the broker cannot be stopped");

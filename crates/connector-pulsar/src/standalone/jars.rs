@@ -33,6 +33,15 @@ pub fn fetch(cache: &Path) -> Result<PathBuf> {
     Ok(jars)
 }
 
+/// A command that compiles and runs a Java source file with the broker's classes, among which are those of Pulsar's own
+/// Java client, of the same version.
+pub fn java(cache: &Path, source: &Path) -> Result<Command> {
+    let mut command = Command::new("java");
+    // These programs run for seconds, and the compiler and the collector that start fast suit them.
+    command.args(["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-cp"]).arg(fetch(cache)?.join("*")).arg(source);
+    Ok(command)
+}
+
 fn copy_dependencies(pom: &Path, jars: &Path) -> Result<()> {
     let mut command = Command::new("mvn");
     command.args(["--batch-mode", "--quiet", "--file"]).arg(pom).arg(PLUGIN).arg("-DincludeScope=runtime");

@@ -12,4 +12,4 @@ mod detached;
 pub use broker::Standalone;
 pub use detached::{Detached, start, stop};
 pub use http::Http;
-pub use jars::{VERSION, fetch};
+pub use jars::{VERSION, fetch, java};

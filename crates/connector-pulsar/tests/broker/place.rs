@@ -230,7 +230,7 @@ pub fn python(arguments: &[&str]) -> String {
 
 /// Runs a Java source file with the classes of the broker, which has the Java client.
 pub fn java(file: &str, arguments: &[&str]) -> String {
-    let jars = connector_pulsar::standalone::fetch(&cache()).expect("the broker's jars are there");
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/broker").join(file);
-    printed(std::process::Command::new("java").arg("-cp").arg(jars.join("*")).arg(file).args(arguments))
+    let mut program = connector_pulsar::standalone::java(&cache(), &file).expect("the broker's jars are there");
+    printed(program.args(arguments))
 }
