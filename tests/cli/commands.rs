@@ -35,15 +35,20 @@ fn init_writes_a_project_that_runs_and_whose_tests_pass() {
 #[test]
 fn the_commands_that_the_summary_names_work() {
     let folder = Folder::demo();
-    let summary = folder.done(&["run"]).err;
-    let named = summary.lines().filter_map(|line| line.trim().strip_prefix("riverrun "));
-    let mut count = 0;
-    for command in named {
-        let words: Vec<&str> = command.split(' ').collect();
-        assert!(!folder.done(&words).out.is_empty(), "riverrun {command} shows nothing");
-        count += 1;
+    let settings = std::fs::read_to_string(folder.path().join("riverrun.toml")).unwrap();
+    let other = "[env.other]\nhistory = { warehouse = \"other\" }\nlive = { topics = \"other_topics\" }\n";
+    folder.write("riverrun.toml", &format!("{settings}\n{other}"));
+    for environment in ["other", "dev"] {
+        let summary = folder.done(&["run", "--env", environment]).err;
+        let named = summary.lines().filter_map(|line| line.trim().strip_prefix("riverrun "));
+        let mut count = 0;
+        for command in named {
+            let words: Vec<&str> = command.split(' ').collect();
+            assert!(!folder.done(&words).out.is_empty(), "riverrun {command} shows nothing");
+            count += 1;
+        }
+        assert_eq!(count, 2, "{summary}");
     }
-    assert_eq!(count, 2, "{summary}");
 }
 
 #[test]

@@ -103,7 +103,7 @@ impl Project {
     }
 
     /// The environment's name.
-    pub(crate) fn environment_name(&self) -> &str {
+    pub fn environment_name(&self) -> &str {
         &self.environment_name
     }
 

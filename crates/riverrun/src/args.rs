@@ -9,6 +9,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 use values::Encoding;
 
+/// The environment of a command that names none.
+pub const ENVIRONMENT_DEFAULT: &str = "dev";
+
 /// One SQL project over history, then live: features, models and decisions.
 #[derive(Debug, Parser)]
 #[command(
@@ -26,7 +29,7 @@ pub struct Cli {
     #[arg(long, short = 'C', global = true, default_value = ".", value_hint = ValueHint::AnyPath)]
     pub project: PathBuf,
     /// The environment of riverrun.toml that says where tables and topics are
-    #[arg(long, global = true, default_value = "dev")]
+    #[arg(long, global = true, default_value = ENVIRONMENT_DEFAULT)]
     pub env: String,
     /// Write every table and topic under a name of your own, NAME_ before it, with checkpoints of your own, and read what
     /// everybody reads

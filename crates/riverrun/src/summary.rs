@@ -1,5 +1,6 @@
 //! What a run did, as people and programs read it after its end.
 
+use crate::args::ENVIRONMENT_DEFAULT;
 use crate::bad_rows::{Command, LeftOut};
 use crate::color::{self, Meaning};
 use crate::show;
@@ -335,8 +336,11 @@ impl Summary<'_> {
         if self.stopped.is_some() {
             text += "the next run goes on from here; with --fresh it would start over\n";
         }
+        let environment = Some(self.project.environment_name()).filter(|name| *name != ENVIRONMENT_DEFAULT);
+        let environment = environment.map(|name| format!(" --env {name}")).unwrap_or_default();
         let person = self.project.person().map(|person| format!(" --as {person}")).unwrap_or_default();
-        let command = |line: String| format!("  {}\n", color::err(Meaning::Label, &format!("{line}{person}")));
+        let command =
+            |line: String| format!("  {}\n", color::err(Meaning::Label, &format!("{line}{environment}{person}")));
         if let Some(topic) = self.outputs.iter().find_map(|output| output.topic.as_ref()) {
             text += &command(format!("riverrun tail {topic} --from-start -n 5"));
         }
