@@ -2,6 +2,7 @@
 
 use crate::project::Folder;
 use std::net::TcpListener;
+use tests::Broker;
 
 const SECRET: &str = "eyJhbGciOiJIUzI1NiJ9.Zm9vYmFy.c2VjcmV0";
 
@@ -55,4 +56,20 @@ fn a_token_that_is_not_there_is_named() {
     let told = folder.refused(&["tail", "plays"], "dev");
     let what = "the environment variable RIVERRUN_NO_SUCH_TOKEN with Pulsar's token is not set";
     assert!(told.contains(what) && !told.contains("gave up after"), "{told}");
+}
+
+#[test]
+fn a_broker_is_not_started_where_its_environment_cannot_have_one() {
+    let refused = |live: &str| settings("prod", live).refused(&["pulsar", "start"], "prod");
+    for url in ["pulsar://pulsar.internal:6650", "pulsar+ssl://localhost:6651"] {
+        let told = refused(&format!("pulsar = \"{url}\""));
+        let what = format!("environment \"prod\" is at {url}, which a broker for development cannot be");
+        assert!(told.contains(&what), "{told}");
+    }
+    if Broker::is_possible() {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let told = refused(&format!("pulsar = \"pulsar://{}\"", listener.local_addr().unwrap()));
+        let port = listener.local_addr().unwrap().port();
+        assert!(told.contains(&format!("wanted at port {port} of 127.0.0.1, which cannot be had")), "{told}");
+    }
 }

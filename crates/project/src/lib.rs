@@ -121,7 +121,7 @@ pub use connector_iceberg::{
 };
 pub use connector_local::Format;
 pub use connector_pulsar::{AnchorFacts, ClusterWait, HeldAnchors, cluster_wait, end_waits};
-pub use dev_broker::{DevBroker, start_dev_broker, stop_dev_broker};
+pub use dev_broker::{DevBroker, dev_broker_port, start_dev_broker, stop_dev_broker};
 pub use dev_pubsub::{DevPubsub, start_dev_pubsub, stop_dev_pubsub};
 pub use failure::Failure;
 pub use growing::GrowingTopics;

@@ -208,7 +208,9 @@ pub enum PulsarCommand {
     #[command(after_help = "\
 It needs a JDK, 17 or newer, and the first time Maven 3, which fetches the broker's program (some 180 MB) into
 ~/.cache/riverrun. The broker stamps and counts messages, removes duplicates, and keeps what topics hold.
-It goes on when this command has ended; a broker that runs already is left as it is.")]
+It goes on when this command has ended; a broker that runs already is left as it is.
+If the environment of --env has its topics at 127.0.0.1 or localhost, the broker starts there, and
+nothing is printed.")]
     Start {
         /// The folder of its data; the folder pulsar of the project if left out
         #[arg(long, value_hint = ValueHint::DirPath)]

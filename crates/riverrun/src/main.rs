@@ -136,7 +136,9 @@ fn command(cli: &Cli) -> Outcome {
         Command::Model { command: ModelCommand::Check { file, json } } => model::check(file, *json),
         Command::Model { command: ModelCommand::Add(args) } => model::add(&open()?, args),
         Command::Model { command: ModelCommand::Try } => model_trial::child(),
-        Command::Pulsar { command: PulsarCommand::Start { data } } => pulsar::start(&cli.project, data.as_deref()),
+        Command::Pulsar { command: PulsarCommand::Start { data } } => {
+            pulsar::start(&cli.project, &cli.env, data.as_deref())
+        }
         Command::Pulsar { command: PulsarCommand::Stop { data } } => pulsar::stop(&cli.project, data.as_deref()),
         Command::Pubsub { command: PubsubCommand::Start { data } } => pubsub::start(&cli.project, data.as_deref()),
         Command::Pubsub { command: PubsubCommand::Stop { data } } => pubsub::stop(&cli.project, data.as_deref()),

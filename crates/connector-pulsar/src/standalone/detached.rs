@@ -9,6 +9,7 @@ use super::broker::{Ports, Standalone, at, free_ports, wait_until_ready};
 use super::jars::fetch;
 use crate::error::{Error, Result};
 use std::fs;
+use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -31,16 +32,33 @@ pub struct Detached {
     pub ran_before: bool,
 }
 
-/// Starts a broker whose data is in a folder, and waits until clients can use it; one that runs there goes on.
-pub fn start(cache: &Path, folder: &Path, settings: &str) -> Result<Detached> {
+/// Starts a broker whose data is in a folder, and waits until clients can use it; one that runs there goes on. Clients
+/// connect to the port that is asked for, or else to one that is free and stays that of the folder.
+pub fn start(cache: &Path, folder: &Path, settings: &str, port: Option<u16>) -> Result<Detached> {
     fs::create_dir_all(folder).map_err(at(folder))?;
     let folder = folder.canonicalize().map_err(at(folder))?;
     let known = known_ports(&folder)?;
     if let (Some(process), Some(ports)) = (running(&folder)?, known) {
-        return Ok(detached(ports, process, true));
+        let runs = detached(ports, process, true);
+        return match port {
+            Some(port) if port != ports[0] => Err(Error::invalid(format!(
+                "the broker with data in {} runs at {}, and is wanted at port {port}: stop it first",
+                folder.display(),
+                runs.service_url
+            ))),
+            _ => Ok(runs),
+        };
     }
     let jars = fetch(cache)?;
-    let ports = known.map_or_else(free_ports, Ok)?;
+    let mut ports = known.map_or_else(free_ports, Ok)?;
+    if let Some(port) = port {
+        TcpListener::bind(("127.0.0.1", port)).map_err(|error| {
+            Error::unavailable(format!(
+                "the broker is wanted at port {port} of 127.0.0.1, which cannot be had: {error}"
+            ))
+        })?;
+        ports[0] = port;
+    }
     let broker = Standalone { folder: folder.clone(), jars, settings: settings.to_owned(), ports, process: None };
     broker.prepare()?;
     write(&folder.join("ports"), &ports.map(|port| port.to_string()).join(" "))?;
