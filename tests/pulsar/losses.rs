@@ -10,8 +10,8 @@ use std::sync::OnceLock;
 use tests::Broker;
 use tests::machine::{SECOND, now, pause};
 
-/// A broker that these tests share; it ends with this process.
-fn broker() -> Option<&'static Standalone> {
+/// A broker that these tests and others share; it ends with this process.
+pub fn broker() -> Option<&'static Standalone> {
     static BROKER: OnceLock<Option<(Standalone, tempfile::TempDir)>> = OnceLock::new();
     let start = || {
         let data = Broker::is_possible().then(|| tempfile::tempdir().unwrap())?;

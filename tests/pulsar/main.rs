@@ -10,6 +10,7 @@ mod explained;
 mod guarded;
 mod large;
 mod losses;
+mod moments;
 mod named;
 mod patterns;
 mod project;

@@ -16,36 +16,41 @@ import org.apache.pulsar.client.api.Reader;
 import org.apache.pulsar.client.api.Schema;
 
 /**
- * Writes what a Reader gets of a topic, partition by partition, to a file with a line of JSON for each message. It ends
- * with the last message that each partition had when the program began.
+ * Writes what a Reader gets of each topic, partition by partition, to a file with a line of JSON for each message. It ends
+ * with the last message that each partition had when its topic was begun with.
  *
- * <pre>TopicDump SERVICE-URL TOPIC FILE</pre>
+ * <pre>TopicDump SERVICE-URL [TOPIC FILE]..</pre>
  */
 public class TopicDump {
     private static final String PARTITION = "-partition-";
     private static final ObjectMapper JSON = new ObjectMapper();
 
     public static void main(String[] arguments) throws Exception {
-        String topic = arguments[1];
         try (PulsarClient client = PulsarClient.builder().serviceUrl(arguments[0]).build()) {
-            Map<Integer, Reader<byte[]>> readers = new TreeMap<>();
-            Map<Integer, MessageIdAdv> ends = new TreeMap<>();
-            // A topic without partitions is listed as one itself.
-            for (String name : client.getPartitionsForTopic(topic, false).get()) {
-                int at = name.lastIndexOf(PARTITION);
-                int partition = at < 0 ? 0 : Integer.parseInt(name.substring(at + PARTITION.length()));
-                Reader<byte[]> reader =
-                        client.newReader(Schema.BYTES).topic(name).startMessageId(MessageId.earliest).create();
-                readers.put(partition, reader);
-                ends.put(partition, (MessageIdAdv) reader.getLastMessageIds().get(0));
-            }
-            try (BufferedWriter file = Files.newBufferedWriter(Path.of(arguments[2]))) {
-                for (Map.Entry<Integer, Reader<byte[]>> reader : readers.entrySet()) {
-                    dump(reader.getKey(), reader.getValue(), ends.get(reader.getKey()), file);
+            for (int at = 1; at < arguments.length; at += 2) {
+                try (BufferedWriter file = Files.newBufferedWriter(Path.of(arguments[at + 1]))) {
+                    dump(client, arguments[at], file);
                 }
             }
             // Closing the client would take seconds more.
             System.exit(0);
+        }
+    }
+
+    private static void dump(PulsarClient client, String topic, BufferedWriter file) throws Exception {
+        Map<Integer, Reader<byte[]>> readers = new TreeMap<>();
+        Map<Integer, MessageIdAdv> ends = new TreeMap<>();
+        // A topic without partitions is listed as one itself.
+        for (String name : client.getPartitionsForTopic(topic, false).get()) {
+            int at = name.lastIndexOf(PARTITION);
+            int partition = at < 0 ? 0 : Integer.parseInt(name.substring(at + PARTITION.length()));
+            Reader<byte[]> reader =
+                    client.newReader(Schema.BYTES).topic(name).startMessageId(MessageId.earliest).create();
+            readers.put(partition, reader);
+            ends.put(partition, (MessageIdAdv) reader.getLastMessageIds().get(0));
+        }
+        for (Map.Entry<Integer, Reader<byte[]>> reader : readers.entrySet()) {
+            dump(reader.getKey(), reader.getValue(), ends.get(reader.getKey()), file);
         }
     }
 

@@ -15,11 +15,20 @@ use std::path::{Path, PathBuf};
 ///
 /// All times are in milliseconds since 1970.
 pub fn dump_topic(service_url: &str, topic: &str, file: &Path) {
+    dump_topics(service_url, &[(topic, file)]);
+}
+
+/// The same for several topics, each with a file of its own.
+pub fn dump_topics(service_url: &str, topics: &[(&str, &Path)]) {
     let home = std::env::var("HOME").expect("HOME says where caches are kept");
     let source = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("src/TopicDump.java");
     let program = connector_pulsar::standalone::java(&Path::new(&home).join(".cache/riverrun"), &source);
     let mut program = program.expect("the broker's jars are there");
-    let output = program.args([service_url, topic]).arg(file).output().expect("java starts");
+    program.arg(service_url);
+    topics.iter().for_each(|(topic, file)| {
+        program.arg(topic).arg(file);
+    });
+    let output = program.output().expect("java starts");
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    assert!(output.status.success(), "{topic}: {}{}", text(&output.stdout), text(&output.stderr));
+    assert!(output.status.success(), "{topics:?}: {}{}", text(&output.stdout), text(&output.stderr));
 }

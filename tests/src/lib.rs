@@ -17,7 +17,7 @@ pub mod time_rule;
 pub use broker::Broker;
 pub use chance::Chance;
 pub use examples::copy_example;
-pub use java_reader::dump_topic;
+pub use java_reader::{dump_topic, dump_topics};
 pub use killed::run_with_kills;
 pub use place::{Place, archive, told};
 pub use program::{Ended, Program, Taken};
