@@ -33,10 +33,16 @@ pub struct Flights {
 }
 
 impl Flights {
-    /// Copies the example, and gives it these environments.
-    pub fn copy(environments: &[&str]) -> Flights {
+    /// Copies the example with its own environments.
+    pub fn as_it_is() -> Flights {
         let folder = tempfile::tempdir().expect("a folder for the test can be made");
         tests::copy_example(&tests::root().join("examples/flights"), folder.path());
+        Flights { folder }
+    }
+
+    /// Copies the example, and gives it these environments.
+    pub fn copy(environments: &[&str]) -> Flights {
+        let Flights { folder } = Flights::as_it_is();
         let mut settings = "[project]\nname = \"flights\"\n".to_owned();
         for environment in environments {
             settings += &format!(

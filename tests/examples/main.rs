@@ -1,9 +1,10 @@
 //! The examples as their readers run them, by the real program: examples/flights from nothing to its decisions, against
 //! DuckDB, at seven frontiers of the archive, against the future, and against onnxruntime; on a REST catalog and an S3
-//! server; the tests of each; and what stands on the pages of docs.
+//! server; on a broker of Pulsar; the tests of each; and what stands on the pages of docs.
 
 mod environment;
 mod flights;
+mod on_pulsar;
 mod pages;
 mod servers;
 mod training;

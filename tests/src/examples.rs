@@ -9,7 +9,7 @@ pub fn copy_example(from: &Path, to: &Path) {
     for entry in fs::read_dir(from).expect("the example can be read") {
         let from = entry.expect("the example can be read").path();
         let name = from.file_name().expect("an entry has a name").to_string_lossy().into_owned();
-        if ["topics", "warehouse", "__pycache__"].contains(&name.as_str()) {
+        if ["topics", "warehouse", "pulsar", "warehouse-pulsar", "__pycache__"].contains(&name.as_str()) {
             continue;
         }
         if from.is_dir() {
