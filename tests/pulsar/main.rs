@@ -5,8 +5,10 @@
 mod added;
 mod anchors;
 mod away;
+mod decided;
 mod entry;
 mod explained;
+mod forgotten;
 mod guarded;
 mod large;
 mod losses;
@@ -16,6 +18,8 @@ mod patterns;
 mod project;
 mod queue;
 mod settings;
+mod sink;
+mod stalled;
 
 use project::{EVENTS, Folder};
 use tests::Broker;

@@ -1,5 +1,7 @@
 //! A broker of Pulsar that the program itself starts and stops.
 
+use crate::machine::{SECOND, pause};
+use connector_pulsar::standalone::Http;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -54,6 +56,19 @@ impl Broker {
         assert!(riverrun("start", self.data.path()).status.success(), "the broker cannot be started again");
     }
 
+    /// Ends it as a crash does, and waits until its process is gone; its data stays.
+    pub fn kill(&self) {
+        let process =
+            std::fs::read_to_string(self.data.path().join("process")).expect("a broker that runs has a process");
+        let status = std::path::PathBuf::from(format!("/proc/{}/stat", process.trim()));
+        // One that has ended and that nobody has waited for is shown with a Z.
+        let runs = || std::fs::read_to_string(&status).is_ok_and(|text| !text.contains(") Z "));
+        self.signal("KILL");
+        while runs() {
+            pause(SECOND / 100);
+        }
+    }
+
     /// Sends a signal to its processes.
     pub fn signal(&self, name: &str) {
         let folder = self.data.path().to_str().expect("the folder's name is text");
@@ -94,10 +109,14 @@ impl Broker {
     }
 
     fn ask(&self, method: &str, path: &str, json: &str) -> (u16, String) {
+        self.http().request(method, &format!("/admin/v2/{path}"), json).expect("it answers")
+    }
+
+    /// Its admin interface.
+    pub fn http(&self) -> Http {
         let address = self.admin_url.strip_prefix("http://").expect("it is asked by HTTP");
         let (host, port) = address.split_once(':').expect("an address has a port");
-        let http = connector_pulsar::standalone::Http::new(host, port.parse().expect("a port is a number"));
-        http.request(method, &format!("/admin/v2/{path}"), json).expect("it answers")
+        Http::new(host, port.parse().expect("a port is a number"))
     }
 }
 

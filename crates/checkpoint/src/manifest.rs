@@ -78,6 +78,16 @@ impl Manifest {
         self.pieces().fold(0, |sum, piece| sum.saturating_add(piece.bytes))
     }
 
+    /// Whether outputs have no row from after it.
+    pub fn is_all(&self) -> bool {
+        self.last && !self.replays
+    }
+
+    /// Whether both are of one checkpoint of a job, whoever has put them.
+    pub fn is_same_checkpoint(&self, other: &Manifest) -> bool {
+        (self.facts.generation, self.coordinator.number) == (other.facts.generation, other.coordinator.number)
+    }
+
     /// Refuses a savepoint of another beginning of the job: outputs may hold rows of what came after it.
     pub fn check_same_generation(&self, saved: &Manifest) -> Result<()> {
         let (own, other) = (self.facts.generation, saved.facts.generation);

@@ -284,8 +284,13 @@ impl PartitionProducer {
     /// Keeps the connection alive, and sends what is waiting; returns on errors alone.
     pub async fn keep(&mut self) -> Result<Infallible> {
         loop {
-            self.driver.turn(&mut self.machine).await?;
+            self.attend().await?;
         }
+    }
+
+    /// Does the same until something has happened. A call that is dropped while it waits has lost nothing.
+    pub async fn attend(&mut self) -> Result<()> {
+        self.driver.turn(&mut self.machine).await
     }
 
     /// The greatest sequence up to which all is stored.

@@ -85,7 +85,7 @@ pub use message::{EntryFacts, IncompleteMessage, Message, Payload};
 pub use output_schema::OutputSchema;
 pub use pattern::TopicPattern;
 pub use position::{EntryId, MessageId, Position};
-pub use producer::{Guarantee, OutgoingMessage, ProducerOptions};
+pub use producer::{EarlierMessages, Guarantee, OutgoingMessage, ProducerOptions};
 pub use queue::{QueueConsumer, QueueOptions, QueueStats, QueueTopic};
 pub use reader::{PartitionEnd, ReaderOptions, Start};
 pub use settings::Settings;

@@ -6,7 +6,7 @@ use crate::producer::{OutgoingMessage, ProducerOptions};
 use crate::runtime;
 use crate::settings::Settings;
 use crate::topic::TopicName;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
@@ -40,14 +40,14 @@ impl PartitionWriter {
     /// Opens a producer, and waits until it may write.
     pub fn open(settings: Settings, options: ProducerOptions) -> dataflow::Result<PartitionWriter> {
         let (calls, called) = mpsc::channel(CALLS_MAX);
-        let state = Arc::new(Mutex::new(WriterState { stored: options.stored, ..WriterState::default() }));
+        let state = Arc::new(Mutex::new(WriterState { stored: options.earlier.stored, ..WriterState::default() }));
         let (of_task, (is_open, opened)) = (state.clone(), oneshot::channel());
         runtime::handle()?.spawn(async move {
             // Whoever waits is woken when these are dropped, and is to find the reason then.
             let (mut called, mut is_open) = (called, Some(is_open));
             let mut flush = None;
             if let Err(error) = run(settings, options, &mut called, &of_task, &mut is_open, &mut flush).await {
-                of_task.lock().unwrap_or_else(PoisonError::into_inner).failed = Some(error);
+                locked(&of_task).failed = Some(error);
             }
         });
         let writer = PartitionWriter { calls, state };
@@ -57,7 +57,7 @@ impl PartitionWriter {
 
     /// What the producer has shown so far.
     pub fn state(&self) -> WriterState {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        locked(&self.state).clone()
     }
 
     /// Gives messages to the producer; waits while it has no room.
@@ -83,6 +83,10 @@ impl PartitionWriter {
     }
 }
 
+fn locked(state: &Mutex<WriterState>) -> MutexGuard<'_, WriterState> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 async fn run(
     settings: Settings,
     options: ProducerOptions,
@@ -94,7 +98,7 @@ async fn run(
     let topic = options.topic.clone();
     let mut producer = PartitionProducer::new(settings, options);
     let ended = serve(&mut producer, &topic, calls, state, is_open, flush).await;
-    state.lock().unwrap_or_else(PoisonError::into_inner).stored = producer.stored();
+    locked(state).stored = producer.stored();
     ended
 }
 
@@ -110,14 +114,18 @@ async fn serve(
         Ok(taken) => taken?,
         Err(_) => return Err(unreached(producer.trouble().as_ref(), topic, OPEN_WITHIN)),
     };
-    state.lock().unwrap_or_else(PoisonError::into_inner).taken = taken;
+    locked(state).taken = taken;
     // Whoever waited for this may have gone.
     let _ = is_open.take().map(|is_open| is_open.send(()));
     loop {
         let call = tokio::select! {
             biased;
             call = calls.recv() => call,
-            never = producer.keep() => match never? {},
+            turned = producer.attend() => {
+                turned?;
+                locked(state).is_deduplicated = producer.is_deduplicated();
+                continue;
+            }
         };
         match call {
             Some(Call::Push(messages)) => {
@@ -129,7 +137,7 @@ async fn serve(
                 *flush = Some(done);
                 producer.flush().await?;
                 {
-                    let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+                    let mut state = locked(state);
                     (state.is_deduplicated, state.stored) = (producer.is_deduplicated(), producer.stored());
                 }
                 let _ = flush.take().map(|done| done.send(()));

@@ -17,7 +17,7 @@ use crate::client::{
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::Payload;
-use crate::producer::{Guarantee, OutgoingMessage, ProducerOptions};
+use crate::producer::{EarlierMessages, Guarantee, OutgoingMessage, ProducerOptions};
 use crate::reader::{ReaderOptions, Start};
 use crate::settings::Settings;
 use crate::topic::{Namespace, TopicName};
@@ -154,7 +154,7 @@ async fn append(settings: &Settings, list: &TopicName, names: &[&TopicName]) -> 
         topic: list.clone(),
         name: format!("riverrun-list-{:016x}", chance()),
         guarantee: Guarantee::AtLeastOnce,
-        stored: None,
+        earlier: EarlierMessages::default(),
         schema: None,
         compression: CompressionType::None,
         batch_messages_max: 1,

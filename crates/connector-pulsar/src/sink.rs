@@ -1,15 +1,14 @@
 //! An output that goes to a topic.
 
 use crate::keys::{Hashing, Key};
-use crate::producer::OutgoingMessage;
+use crate::producer::{EarlierMessages, OutgoingMessage};
 use crate::topic_writer::TopicWriter;
 use arrow::array::{Array, AsArray};
 use dataflow::{Batch, ByteReader, ByteWriter, Clock, Committable, Encode, Error, Result, Sink};
 use std::sync::Arc;
 
-const VERSION: u8 = 1;
-/// Rows that may come again went to fewer partitions than there are.
-const VERSION_OF_FEWER: u8 = 2;
+/// The first version knows nothing of partitions that are added, and neither it nor the second of deduplication.
+const VERSION: u8 = 3;
 /// The property of a message that tells its row among all of its output: a replay gives the row the same one.
 const ROW_PROPERTY: &str = "riverrun.row";
 
@@ -25,12 +24,34 @@ pub struct SinkPosition {
     /// Rows before a number went to so many partitions, which were all at the time; the numbers and those of partitions
     /// grow. Such a row that comes again goes where it went, for there the broker knows it.
     pub fewer: Vec<(u64, u32)>,
+    /// Whether the broker removes duplicates, where it has shown that.
+    pub is_deduplicated: Option<bool>,
 }
 
 impl SinkPosition {
     /// Before the first row of a generation.
     pub fn start(generation: u64, partitions: u32) -> SinkPosition {
-        SinkPosition { generation, rows: 0, last: vec![None; partitions as usize], fewer: Vec::new() }
+        let last = vec![None; partitions as usize];
+        SinkPosition { generation, rows: 0, last, fewer: Vec::new(), is_deduplicated: None }
+    }
+
+    /// Per partition what producers are told that go on from here. `is_all` says that no row was written after it, and
+    /// `accepts_duplicates` that those which were may be there twice.
+    pub fn earlier(&self, is_all: bool, accepts_duplicates: bool) -> Vec<EarlierMessages> {
+        let is_deduplicated = self.is_deduplicated.filter(|_| !accepts_duplicates);
+        let is_all = is_all || accepts_duplicates;
+        self.last.iter().map(|stored| EarlierMessages { stored: *stored, is_deduplicated, is_all }).collect()
+    }
+
+    /// The same without what brokers have forgotten that remove duplicates, by what they have taken of each partition;
+    /// nothing where they know all. Only producers for which that does no harm are open then, and a later run is not to
+    /// miss it again.
+    #[must_use]
+    pub fn without_forgotten(&self, taken: &[Option<u64>]) -> Option<SinkPosition> {
+        let known = |(last, taken): (&Option<u64>, &Option<u64>)| last.filter(|_| taken >= last);
+        let last: Vec<Option<u64>> = self.last.iter().zip(taken).map(known).collect();
+        let has_forgotten = last != self.last && self.is_deduplicated != Some(false);
+        has_forgotten.then(|| SinkPosition { last, ..self.clone() })
     }
 
     /// The same where the topic has more partitions now: rows up to the greatest sequence that brokers have taken may have
@@ -57,7 +78,7 @@ impl SinkPosition {
     /// The byte form, for checkpoints.
     pub fn to_bytes(&self) -> Vec<u8> {
         let fewer: Vec<&(u64, u32)> = self.fewer.iter().filter(|(until, _)| *until > self.rows).collect();
-        let mut out = ByteWriter::new(if fewer.is_empty() { VERSION } else { VERSION_OF_FEWER });
+        let mut out = ByteWriter::new(VERSION);
         out.u64(self.generation);
         out.u64(self.rows);
         out.u64(self.last.len() as u64);
@@ -65,20 +86,22 @@ impl SinkPosition {
             out.u8(u8::from(last.is_some()));
             out.u64(last.unwrap_or(0));
         }
-        if !fewer.is_empty() {
-            out.u64(fewer.len() as u64);
-        }
+        out.u64(fewer.len() as u64);
         for (until, partitions) in fewer {
             out.u64(*until);
             out.u64(u64::from(*partitions));
         }
+        out.u8(match self.is_deduplicated {
+            None => 0,
+            Some(false) => 1,
+            Some(true) => 2,
+        });
         out.finish()
     }
 
     /// Reads the byte form; an error of kind `Corrupt` says what is wrong with it.
     pub fn parse(bytes: &[u8]) -> Result<SinkPosition> {
-        let has_fewer = bytes.first() == Some(&VERSION_OF_FEWER);
-        let version = if has_fewer { VERSION_OF_FEWER } else { VERSION };
+        let version = bytes.first().copied().filter(|version| (1..VERSION).contains(version)).unwrap_or(VERSION);
         let mut from = ByteReader::new("the position of the writer of a Pulsar topic", bytes, version)?;
         let (generation, rows, partitions) = (from.u64()?, from.u64()?, from.u64()?);
         let mut last = Vec::new();
@@ -91,7 +114,7 @@ impl SinkPosition {
             });
         }
         let mut fewer: Vec<(u64, u32)> = Vec::new();
-        for _ in 0..if has_fewer { from.u64()? } else { 0 } {
+        for _ in 0..if version > 1 { from.u64()? } else { 0 } {
             let (until, all) = (from.u64()?, from.u64()?);
             let before = fewer.last().map_or((rows, 0), |last| *last);
             fewer.push(match u32::try_from(all) {
@@ -99,8 +122,14 @@ impl SinkPosition {
                 _ => return Err(from.corrupt(&format!("rows before {until} on {all} of {} partitions", last.len()))),
             });
         }
+        let is_deduplicated = match if version > 2 { from.u8()? } else { 0 } {
+            0 => None,
+            1 => Some(false),
+            2 => Some(true),
+            _ => return Err(from.corrupt("it does not say whether the broker removes duplicates")),
+        };
         from.end()?;
-        Ok(SinkPosition { generation, rows, last, fewer })
+        Ok(SinkPosition { generation, rows, last, fewer, is_deduplicated })
     }
 }
 
@@ -173,6 +202,7 @@ impl Sink for TopicSink {
 
     fn prepare(&mut self, _: u64) -> Result<Option<Committable>> {
         self.writer.flush()?;
+        self.position.is_deduplicated = self.writer.is_deduplicated().or(self.position.is_deduplicated);
         Ok(None)
     }
 
@@ -187,9 +217,11 @@ mod tests {
 
     #[test]
     fn a_position_comes_back() {
-        let position = SinkPosition { generation: u64::MAX, rows: 9, last: vec![None, Some(8)], fewer: Vec::new() };
+        let start = SinkPosition::start(u64::MAX, 2);
+        let position = SinkPosition { rows: 9, last: vec![None, Some(8)], ..start };
         let more = position.clone().with_partitions(3, Some(20)).with_partitions(5, Some(24));
-        for position in [position, more] {
+        let [with, without] = [true, false].map(|there| SinkPosition { is_deduplicated: Some(there), ..more.clone() });
+        for position in [position, more, with, without] {
             let bytes = position.to_bytes();
             assert_eq!(SinkPosition::parse(&bytes).unwrap(), position);
             for end in 0..bytes.len() {
@@ -200,6 +232,39 @@ mod tests {
         let error = SinkPosition::parse(&beyond.to_bytes()).unwrap_err().chain();
         assert!(error.contains("sequence 8 among 8 rows"), "{error}");
     }
+
+    #[test]
+    fn positions_of_earlier_versions_are_read() {
+        let written = |version: u8, last: u64, fewer: Option<(u64, u64)>| {
+            let mut out = ByteWriter::new(version);
+            [7, 9, 2].into_iter().for_each(|number| out.u64(number));
+            for (is_there, sequence) in [(0, 0), (1, last)] {
+                out.u8(is_there);
+                out.u64(sequence);
+            }
+            if let Some((until, partitions)) = fewer {
+                [1, until, partitions].into_iter().for_each(|number| out.u64(number));
+            }
+            SinkPosition::parse(&out.finish())
+        };
+        let first = SinkPosition { rows: 9, last: vec![None, Some(8)], ..SinkPosition::start(7, 2) };
+        let second = SinkPosition { fewer: vec![(20, 1)], ..first.clone() };
+        assert_eq!(written(1, 8, None).unwrap(), first);
+        assert_eq!(written(2, 8, Some((20, 1))).unwrap(), second);
+        assert!(written(1, 8, Some((20, 1))).is_err());
+    }
+
+    #[test]
+    fn what_a_broker_has_forgotten_is_not_asked_of_it_again() {
+        let position = SinkPosition { rows: 9, last: vec![None, Some(8), Some(5)], ..SinkPosition::start(1, 3) };
+        assert_eq!(position.without_forgotten(&[None, Some(8), Some(7)]), None);
+        let forgotten = position.without_forgotten(&[None, None, Some(7)]);
+        assert_eq!(forgotten.map(|position| position.last), Some(vec![None, None, Some(5)]));
+        // It never knew.
+        let without = SinkPosition { is_deduplicated: Some(false), ..position };
+        assert_eq!(without.without_forgotten(&[None, None, None]), None);
+    }
+
     #[test]
     fn rows_that_come_again_go_where_they_went_when_there_were_fewer_partitions() {
         let position = SinkPosition { rows: 10, ..SinkPosition::start(1, 2) };

@@ -4,7 +4,7 @@ use crate::error::Error;
 use crate::live_topic::PulsarTopic;
 use crate::output_schema::OutputSchema;
 use crate::partition_writer::{PartitionWriter, WriterState};
-use crate::producer::{Guarantee, OutgoingMessage, ProducerOptions};
+use crate::producer::{EarlierMessages, Guarantee, OutgoingMessage, ProducerOptions};
 use crate::wire::protocol::CompressionType;
 use dataflow::{Result, Topic};
 
@@ -20,13 +20,13 @@ pub struct TopicWriter {
 
 impl TopicWriter {
     /// Opens a producer for each partition, and waits until all may write. `name` is that of the producers before the
-    /// number of the partition; `stored` has the greatest sequence per partition that an earlier run has stored, and `schema`
-    /// is what brokers are told that the messages look like.
+    /// number of the partition; `earlier` has per partition what an earlier run has left, and `schema` is what brokers are
+    /// told that the messages look like.
     pub fn open(
         topic: &PulsarTopic,
         name: &str,
         guarantee: Guarantee,
-        stored: &[Option<u64>],
+        earlier: &[EarlierMessages],
         schema: Option<&OutputSchema>,
     ) -> Result<TopicWriter> {
         let open = |partition: u32| {
@@ -34,7 +34,7 @@ impl TopicWriter {
                 topic: topic.partition(partition)?,
                 name: format!("{name}-{partition}"),
                 guarantee,
-                stored: stored.get(partition as usize).copied().flatten(),
+                earlier: earlier.get(partition as usize).copied().unwrap_or_default(),
                 schema: schema.map(|schema| schema.0.clone()),
                 compression: CompressionType::Lz4,
                 batch_messages_max: BATCH_MESSAGES,

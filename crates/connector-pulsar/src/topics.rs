@@ -5,7 +5,7 @@ use crate::error::{Error, ErrorKind};
 use crate::live_topic::PulsarTopic;
 use crate::output_schema::{OutputSchema, of_output};
 use crate::pattern::TopicPattern;
-use crate::producer::{Guarantee, ProducerOptions};
+use crate::producer::{EarlierMessages, Guarantee, ProducerOptions};
 use crate::runtime;
 use crate::schemas;
 use crate::settings::Settings;
@@ -98,7 +98,7 @@ impl Topics {
             topic: topic.clone(),
             name: format!("riverrun-make-{:016x}", chance()),
             guarantee: Guarantee::AtLeastOnce,
-            stored: None,
+            earlier: EarlierMessages::default(),
             schema: None,
             compression: CompressionType::None,
             batch_messages_max: 1,

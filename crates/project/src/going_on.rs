@@ -3,7 +3,7 @@
 use crate::changes::Changes;
 use crate::checkpoint_places::NamedPlaces;
 use crate::open::Project;
-use crate::output::{Begin, Claims, WiredSink, go_on_with_table};
+use crate::output::{Begin, Claims, NewPosition, WiredSink, go_on_with_table};
 use crate::savepoints::{SavedCheckpoints, SavepointRequests};
 use crate::takeover::Takeover;
 use checkpoint::{Checkpoints, JobFacts, JobPlan, Manifest, OutputCut, Place, Savepoint};
@@ -30,6 +30,8 @@ pub(crate) struct GoingOn {
     pub takeover: Option<Takeover>,
     // The number of the newest checkpoint.
     newest: Option<u64>,
+    // Whether the job has put out nothing after what it goes on from.
+    is_all: bool,
     held: Option<Checkpoints>,
     warnings: (Sender<String>, Option<Receiver<String>>),
 }
@@ -48,6 +50,10 @@ impl GoingOn {
             (Some(savepoint), Some(newest)) => joined_since(&savepoint.manifest.coordinator, &newest.coordinator)?,
             _ => None,
         };
+        // Of a savepoint that is another checkpoint, or that came here without its job, nobody knows what followed.
+        let is_newest =
+            |newest: &Manifest| savepoint.as_ref().is_none_or(|saved| newest.is_same_checkpoint(&saved.manifest));
+        let is_all = newest.as_ref().is_some_and(|newest| newest.is_all() && is_newest(newest));
         let last = match &savepoint {
             Some(savepoint) => Some(saved(savepoint, newest.as_ref(), job.unwrap_or(project.name()))?),
             None => match newest {
@@ -65,6 +71,7 @@ impl GoingOn {
             last,
             takeover: None,
             newest: number,
+            is_all,
             held: None,
             warnings: (warn, Some(warnings)),
         })
@@ -245,6 +252,11 @@ impl GoingOn {
         self.outputs().find(|output| output.output == node)
     }
 
+    /// Whether the job has put out nothing after what it goes on from.
+    pub fn is_all(&self) -> bool {
+        self.is_all
+    }
+
     /// What the outputs left.
     pub fn outputs(&self) -> impl Iterator<Item = &OutputState> {
         let taken_over = self.takeover.iter().flat_map(|takeover| &takeover.outputs);
@@ -275,10 +287,10 @@ impl GoingOn {
         Ok(())
     }
 
-    /// Goes on with an output from another position than the checkpoint has: partitions were added to its topic. It is
-    /// durable before the first row.
-    pub fn set_position(&mut self, spec: &OutputSpec, node: &str, position: Vec<u8>) -> Result<()> {
-        if self.takeover.is_some() {
+    /// Goes on with an output from another position than the checkpoint has. It is durable before the first row: the first
+    /// checkpoint of outputs that are taken over has it from their writers.
+    pub fn set_position(&mut self, spec: &OutputSpec, node: &str, position: &NewPosition) -> Result<()> {
+        if self.takeover.is_some() && position.has_grown {
             return Err(Error::invalid(format!(
                 "partitions were added to the topic of output {} since the last checkpoint, and the pipelines have changed: \
                  put the pipelines back, run the job once and stop it, and then apply the change; or start over with --fresh",
@@ -287,7 +299,7 @@ impl GoingOn {
         }
         let outputs = self.last.iter_mut().flat_map(|last| &mut last.outputs);
         for output in outputs.filter(|output| output.output == node) {
-            output.position = Some(position.clone());
+            output.position = Some(position.bytes.clone());
         }
         Ok(())
     }

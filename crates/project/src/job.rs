@@ -11,7 +11,7 @@ use crate::job_plan::job_plan;
 use crate::lock::Found;
 use crate::open::Project;
 use crate::output::{
-    Begin, Claims, NewTables, WiredSink, begin_tables, claim_tables, refuse_history, refuse_used, wire,
+    Begin, Claims, EarlierOutput, NewTables, WiredSink, begin_tables, claim_tables, refuse_history, refuse_used, wire,
 };
 use crate::output_check::{unfitting_outputs, wrong_outputs};
 use crate::queue_output::{queue_of, refuse_takeover};
@@ -53,6 +53,8 @@ pub struct JobOptions {
     pub applies_changes: bool,
     /// The savepoint that the job goes on from instead of its last checkpoint.
     pub savepoint: Option<PathBuf>,
+    /// Goes on where a broker has forgotten what the job has written, although rows may be there twice then.
+    pub accepts_duplicates: bool,
     /// The run that a job goes on from whose rows are collected.
     pub earlier: Option<CollectedRun>,
 }
@@ -413,12 +415,16 @@ impl Project {
             })?;
             let rows = options.earlier.as_ref().map(|earlier| earlier.rows_of(&node.name, collected.len()));
             let rows = rows.transpose()?.unwrap_or_default();
-            let before = going_on.as_ref().and_then(|going_on| going_on.output(&node.name));
+            let before = EarlierOutput {
+                state: going_on.as_ref().and_then(|going_on| going_on.output(&node.name)),
+                is_all: going_on.as_ref().is_some_and(|going_on| going_on.is_all()),
+                accepts_duplicates: options.accepts_duplicates,
+            };
             let mut sink = wire(self, spec, claims.as_ref(), begin, (&rows, before), queue)?;
             collected.push(rows);
             sink.node = node.name.clone();
             if let (Some(position), Some(going_on)) = (sink.position.take(), &mut going_on) {
-                going_on.set_position(spec, &node.name, position)?;
+                going_on.set_position(spec, &node.name, &position)?;
             }
             if let (Some(claims), Some(going_on)) = (&claims, &mut going_on) {
                 going_on.go_on_with_table(claims, spec, &node.name)?;

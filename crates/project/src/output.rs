@@ -49,10 +49,36 @@ pub struct WiredSink {
     pub has_earlier: bool,
     /// How many partitions its topic had when it was opened, where partitions may be added while a job runs.
     pub partitions: Option<u32>,
-    /// Where it goes on, if that is not as the checkpoint has it: partitions were added to its topic.
-    pub position: Option<Vec<u8>>,
+    /// Where it goes on, if that is not as the checkpoint has it.
+    pub position: Option<NewPosition>,
     /// Says while the job runs what people should know of how rows are delivered.
     pub notice: Option<Notice>,
+}
+
+/// Where an output goes on in place of where the checkpoint has it.
+pub struct NewPosition {
+    /// Its byte form.
+    pub bytes: Vec<u8>,
+    /// Whether that is so because partitions were added to its topic.
+    pub has_grown: bool,
+}
+
+/// What an earlier run of a job has left of an output.
+#[derive(Clone, Copy, Default)]
+pub struct EarlierOutput<'a> {
+    /// What the checkpoint has of it.
+    pub state: Option<&'a OutputState>,
+    /// Whether no row was put out after the checkpoint.
+    pub is_all: bool,
+    /// Whether rows that were may be there twice.
+    pub accepts_duplicates: bool,
+}
+
+impl EarlierOutput<'_> {
+    /// Where its writer had come.
+    fn position(&self) -> Option<&[u8]> {
+        self.state.and_then(|state| state.position.as_deref())
+    }
 }
 
 /// What there is to say of an output by now; the same again until it changes.
@@ -204,7 +230,7 @@ pub fn wire(
     spec: &OutputSpec,
     claims: Option<&Arc<Claims>>,
     (begin, is_bounded, start): (Begin, bool, EventTime),
-    (rows, before): (&Rows, Option<&OutputState>),
+    (rows, before): (&Rows, EarlierOutput<'_>),
     queue: Option<&str>,
 ) -> Result<WiredSink> {
     let Some(claims) = claims else { return Ok(collect(spec, rows)) };
@@ -223,7 +249,7 @@ fn wire_outside(
     spec: &OutputSpec,
     claims: &Arc<Claims>,
     (begin, is_bounded, start): (Begin, bool, EventTime),
-    (rows, before, is_of_queue): (&Rows, Option<&OutputState>, bool),
+    (rows, before, is_of_queue): (&Rows, EarlierOutput<'_>, bool),
 ) -> Result<WiredSink> {
     match &spec.output {
         Output::Table(table) => {
@@ -304,7 +330,7 @@ fn topic_sink(
     topic: &str,
     spec: &OutputSpec,
     (begin, start): (Begin, EventTime),
-    (before, is_of_queue): (Option<&OutputState>, bool),
+    (before, is_of_queue): (EarlierOutput<'_>, bool),
 ) -> Result<WiredSink> {
     let producer = producer_name(project, &spec.name);
     let topics = match project.topics()? {
@@ -314,7 +340,7 @@ fn topic_sink(
             return pulsar_sink(topics, (topic, &producer), spec, (start, before, is_of_queue), &project.clock);
         }
     };
-    let position = before.and_then(|before| before.position.as_deref()).map(TopicPosition::parse).transpose()?;
+    let position = before.position().map(TopicPosition::parse).transpose()?;
     let has_earlier = position.is_none() && last_epoch(project, topic, &spec.name)?.is_some();
     let claim = match &position {
         Some(position) => topics.resume(topic, &producer, position.epoch)?,
@@ -349,7 +375,7 @@ fn topic_sink(
         epoch: Some(epoch),
         has_earlier,
         partitions: None,
-        position: changed.map(|changed| changed.to_bytes()),
+        position: changed.map(|changed| NewPosition { bytes: changed.to_bytes(), has_grown: false }),
         notice: None,
     })
 }
@@ -372,11 +398,11 @@ fn pulsar_sink(
     topics: &connector_pulsar::Topics,
     (topic, producer): (&str, &str),
     spec: &OutputSpec,
-    (start, before, is_of_queue): (EventTime, Option<&OutputState>, bool),
+    (start, before, is_of_queue): (EventTime, EarlierOutput<'_>, bool),
     clock: &Arc<dyn Clock>,
 ) -> Result<WiredSink> {
     let there = topics.topic_or_create(topic, 1)?;
-    let position = before.and_then(|before| before.position.as_deref()).map(SinkPosition::parse).transpose()?;
+    let position = before.position().map(SinkPosition::parse).transpose()?;
     // Other rows come from a queue than came after the checkpoint, so that they never have the numbers of those.
     let position = position.filter(|_| !is_of_queue);
     let is_new = position.is_none();
@@ -389,14 +415,20 @@ fn pulsar_sink(
         )));
     }
     let name = format!("{producer}-{:016x}", position.generation);
-    let mut stored = position.last.clone();
-    stored.resize(has, None);
+    let earlier = position.earlier(before.is_all, before.accepts_duplicates);
     let columns = crate::dead_letter::message_columns(&spec.schema)?;
     let schema = topics.output_schema(&there, &columns)?;
-    let writer = Arc::new(TopicWriter::open(&there, &name, Guarantee::AsTheBrokerHas, &stored, Some(&schema))?);
+    let writer = Arc::new(TopicWriter::open(&there, &name, Guarantee::AsTheBrokerHas, &earlier, Some(&schema))?);
     let replay = writer.taken().map_or(0, |taken| (taken + 1).saturating_sub(position.rows));
-    let position = position.with_partitions(there.partitions(), writer.taken());
-    let changed = (had < has || (is_of_queue && is_new)).then(|| position.to_bytes());
+    let forgotten = position.without_forgotten(&writer.taken_each());
+    let (has_grown, has_forgotten) = (had < has, forgotten.is_some());
+    let mut position = forgotten.unwrap_or(position).with_partitions(there.partitions(), writer.taken());
+    if before.accepts_duplicates {
+        // It is seen anew.
+        position.is_deduplicated = None;
+    }
+    let is_changed = has_grown || has_forgotten || (is_of_queue && is_new);
+    let changed = is_changed.then(|| NewPosition { bytes: position.to_bytes(), has_grown });
     let (encode, key) = (crate::dead_letter::encoder(&spec.schema)?, spec.schema.index_of("subject").ok());
     let (of_sink, of_notice, clock, topic) = (writer.clone(), writer, clock.clone(), topic.to_owned());
     let notice = move || {

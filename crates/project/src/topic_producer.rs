@@ -1,7 +1,7 @@
 //! What puts messages on a topic, wherever it is.
 
 use connector_local::{Outgoing, Producer};
-use connector_pulsar::{Guarantee, OutgoingMessage, PulsarTopic, TopicWriter};
+use connector_pulsar::{EarlierMessages, Guarantee, OutgoingMessage, PulsarTopic, TopicWriter};
 use dataflow::{Clock, Result, Topic};
 use std::sync::Arc;
 
@@ -62,7 +62,9 @@ impl PulsarProducer {
         stored: &[Option<u64>],
         clock: Arc<dyn Clock>,
     ) -> Result<PulsarProducer> {
-        let writer = TopicWriter::open(topic, name, guarantee, stored, None)?;
+        let earlier = |stored: &Option<u64>| EarlierMessages { stored: *stored, ..EarlierMessages::default() };
+        let earlier: Vec<EarlierMessages> = stored.iter().map(earlier).collect();
+        let writer = TopicWriter::open(topic, name, guarantee, &earlier, None)?;
         Ok(PulsarProducer { taken: writer.taken_each(), writer, clock })
     }
 

@@ -328,6 +328,10 @@ pub struct RunArgs {
     /// Go on with pipelines that have changed, as `riverrun plan` shows
     #[arg(long, conflicts_with = "fresh")]
     pub apply: bool,
+    /// Go on where a broker of Pulsar has forgotten what the job has written: rows after the last checkpoint may be on its
+    /// topics twice then, with the same property riverrun.row
+    #[arg(long, conflicts_with = "fresh")]
+    pub accept_duplicates: bool,
     /// Where `archive` stops: stream=PARTITION:LEDGER:ENTRY:INDEX,.. (may be repeated)
     #[arg(long, value_name = "POSITIONS")]
     pub to: Vec<String>,
@@ -407,6 +411,10 @@ pub struct ResumeArgs {
     /// Stop where the topics end now, after everything up to there has come out
     #[arg(long)]
     pub until_caught_up: bool,
+    /// Go on where a broker of Pulsar has forgotten what the job has written: rows after the last checkpoint may be on its
+    /// topics twice then, with the same property riverrun.row
+    #[arg(long)]
+    pub accept_duplicates: bool,
     /// How often tables are committed: 500ms, 10s, 2m; if left out, `commit_every` of riverrun.toml, or 60s
     #[arg(long, value_name = "DURATION")]
     pub commit_every: Option<CommitEvery>,

@@ -33,6 +33,7 @@ pub fn run(project: &Project, args: &RunArgs, built: &Built) -> Outcome {
         begin: if args.fresh { Begin::Fresh } else { Begin::GoOn },
         from: args.from.as_deref().map(instant).transpose()?,
         applies_changes: args.apply,
+        accepts_duplicates: args.accept_duplicates,
         ..JobOptions::default()
     };
     run_to_now(project, options, args.commit_every(project), (args.workers, args.json), built)
@@ -44,6 +45,7 @@ pub fn resume(project: &Project, args: &ResumeArgs, built: &Built) -> Outcome {
         job: args.job.clone(),
         until_caught_up: args.until_caught_up,
         savepoint: Some(args.from.clone()),
+        accepts_duplicates: args.accept_duplicates,
         ..JobOptions::default()
     };
     let commit_every = args.commit_every.map_or_else(|| project.commit_every(), |every| every.0);
@@ -68,7 +70,14 @@ fn run_to_now(
     }
     built.tell();
     let (mut code, mut next) = run(&options)?;
-    let on = JobOptions { begin: Begin::GoOn, savepoint: None, from: None, applies_changes: false, ..options };
+    let on = JobOptions {
+        begin: Begin::GoOn,
+        savepoint: None,
+        from: None,
+        applies_changes: false,
+        accepts_duplicates: false,
+        ..options
+    };
     loop {
         match next {
             Next::Nothing => return Ok(code),

@@ -12,7 +12,8 @@
 
 use super::batching::{self, Entry};
 use super::chunking::Chunking;
-use super::options::{Guarantee, ProducerOptions};
+use super::deduplication::Deduplication;
+use super::options::ProducerOptions;
 use super::outgoing::OutgoingMessage;
 use super::refusals;
 use crate::conversation::{Heard, RequestId};
@@ -76,10 +77,7 @@ pub struct ProducerMachine {
     chunking: Option<Chunking>,
     flights: VecDeque<Flight>,
     stored: Option<u64>,
-    /// The greatest sequence that was acknowledged with a place; a broker that removes duplicates knows it.
-    acknowledged: Option<u64>,
-    /// Whether a session after the first acknowledgement has shown that the broker knows sequences.
-    is_deduplicated: Option<bool>,
+    deduplication: Deduplication,
     /// What the broker said when the producer was opened last.
     taken: Option<u64>,
     /// The version of the schema that messages of this session are written with.
@@ -100,9 +98,8 @@ impl ProducerMachine {
             sent: 0,
             chunking: None,
             flights: VecDeque::new(),
-            stored: options.stored,
-            acknowledged: options.stored,
-            is_deduplicated: None,
+            stored: options.earlier.stored,
+            deduplication: Deduplication::new(options.guarantee, options.earlier),
             taken: None,
             schema_version: None,
             options,
@@ -155,9 +152,9 @@ impl ProducerMachine {
         self.queue_bytes < self.options.budget_bytes
     }
 
-    /// Whether all that was pushed is stored.
+    /// Whether all that was pushed is stored, and it was seen whether the broker removes duplicates.
     pub fn is_flushed(&self) -> bool {
-        self.queue.is_empty()
+        self.queue.is_empty() && !self.deduplication.is_looking()
     }
 
     /// Whether the broker lets the producer write now.
@@ -177,7 +174,7 @@ impl ProducerMachine {
 
     /// Whether the broker removes duplicates, once it has shown that.
     pub fn is_deduplicated(&self) -> Option<bool> {
-        self.is_deduplicated
+        self.deduplication.is_there()
     }
 
     fn place(&self) -> String {
@@ -254,32 +251,27 @@ impl ProducerMachine {
     fn opened(&mut self, taken: Option<u64>) -> Result<()> {
         self.phase = Phase::Open;
         self.taken = taken;
-        if let Some(acknowledged) = self.acknowledged {
-            let knows = taken.is_some_and(|taken| taken >= acknowledged);
-            if !knows && self.options.guarantee == Guarantee::EffectivelyOnce {
-                let taken = taken.map_or("no message".to_owned(), |taken| format!("messages up to {taken}"));
-                return Err(Error::lost(format!(
-                    "message {acknowledged} is stored, and the broker knows of {taken}: its deduplication is off, or \
-                     has forgotten; switch it on, or allow that messages are there twice"
-                )));
-            }
-            self.is_deduplicated = Some(knows);
-        }
-        self.sent = taken.map_or(0, |taken| self.queue.partition_point(|message| message.sequence <= taken));
+        self.deduplication.note_opened(taken, self.stored)?;
+        self.sent = 0;
         self.flights.clear();
         self.chunking = None;
         self.send_some()
     }
 
-    /// Whether it has still to be seen that the broker removes duplicates.
-    fn is_unsure(&self) -> bool {
-        self.options.guarantee != Guarantee::AtLeastOnce && self.is_deduplicated.is_none()
+    /// Passes over what the broker had taken when the producer was opened, also where it comes after that: a batch that
+    /// begins with some of it is dropped whole, and those after it are not.
+    fn pass_taken(&mut self) {
+        let is_taken = |message: &OutgoingMessage| Some(message.sequence) <= self.taken;
+        while self.phase == Phase::Open && self.queue.get(self.sent).is_some_and(is_taken) {
+            self.sent += 1;
+        }
     }
 
     /// Sends what is waiting, as far as it may.
     fn send_some(&mut self) -> Result<()> {
+        self.pass_taken();
         // What is in flight while the producer is opened again is there twice if the broker removes no duplicates.
-        let flights_max = if self.is_unsure() { 1 } else { BATCHES_MAX };
+        let flights_max = if self.deduplication.is_unsure() { 1 } else { BATCHES_MAX };
         while self.phase == Phase::Open && self.flights.len() < flights_max {
             if let Some(chunking) = self.chunking.take() {
                 if self.flights.iter().filter(|flight| flight.is_part).count() >= CHUNKS_MAX {
@@ -392,6 +384,7 @@ impl ProducerMachine {
         };
         if let Some(conversation) = self.link.conversation() {
             conversation.tell_with(Command::Send(command), entry);
+            self.deduplication.note_sent(flight.last);
             self.flights.push_back(flight);
         }
     }
@@ -433,10 +426,8 @@ impl ProducerMachine {
             (Some(_), false) if flight.is_part => {}
             (None, false) if flight.is_part => return Err(refusals::takes_parts_for_duplicates(flight.first)),
             (Some(_), false) => {
-                self.acknowledged = self.acknowledged.max(Some(flight.last));
                 self.store(flight.last);
-                if self.is_unsure() {
-                    // What a broker knows of sequences is only seen by opening a producer.
+                if self.deduplication.note_acknowledged(flight.last) {
                     self.link.renew(now);
                 }
             }
@@ -448,8 +439,9 @@ impl ProducerMachine {
                     flight.last
                 )));
             }
-            // Somebody sent it under this name before; opening anew tells how far.
-            (None, false) => self.link.renew(now),
+            // Somebody sends under this name; opening anew tells how far.
+            (None, false) if self.flights.is_empty() => self.link.renew(now),
+            (None, false) => return Err(refusals::takes_for_duplicates(flight.first, flight.last)),
         }
         self.link.succeed();
         self.send_some()

@@ -6,10 +6,11 @@ mod outgoing;
 mod batching;
 mod chunking;
 
+mod deduplication;
 mod refusals;
 
 mod machine;
 
 pub use machine::ProducerMachine;
-pub use options::{Guarantee, ProducerOptions};
+pub use options::{EarlierMessages, Guarantee, ProducerOptions};
 pub use outgoing::OutgoingMessage;

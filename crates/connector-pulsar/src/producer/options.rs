@@ -14,6 +14,17 @@ pub enum Guarantee {
     EffectivelyOnce,
 }
 
+/// What is known of the messages that an earlier run has sent under the same name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EarlierMessages {
+    /// The greatest sequence that it has stored.
+    pub stored: Option<u64>,
+    /// Whether the broker removed duplicates, where it has shown that.
+    pub is_deduplicated: Option<bool>,
+    /// Whether the run has sent none after those that are stored, so that nothing can come again.
+    pub is_all: bool,
+}
+
 /// What a producer is told.
 #[derive(Clone, Debug)]
 pub struct ProducerOptions {
@@ -22,8 +33,8 @@ pub struct ProducerOptions {
     /// Held by one producer at a time; what the broker knows of sequences is known by it.
     pub name: String,
     pub guarantee: Guarantee,
-    /// The greatest sequence that an earlier run is known to have stored under this name.
-    pub stored: Option<u64>,
+    /// What an earlier run has left under this name.
+    pub earlier: EarlierMessages,
     /// What its messages look like, which brokers register; none where nothing is said of that.
     pub schema: Option<Schema>,
     pub compression: CompressionType,

@@ -18,6 +18,15 @@ pub fn too_large(sequence: u64, bytes: usize) -> Error {
     ))
 }
 
+/// The broker had taken no such message when the producer was opened, so that it may have dropped more of the batch than it
+/// has; the next batch may be stored all the same.
+pub fn takes_for_duplicates(first: u64, last: u64) -> Error {
+    Error::lost(format!(
+        "the broker took messages {first} to {last} for duplicates, and had none of them when the producer was opened: \
+         another producer writes under its name, and messages may be missing"
+    ))
+}
+
 /// Brokers of today ask for duplicates with the last chunk of a message alone.
 pub fn takes_parts_for_duplicates(sequence: u64) -> Error {
     Error::lost(format!(

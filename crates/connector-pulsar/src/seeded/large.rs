@@ -6,7 +6,7 @@ use super::harness::{Chance, Harness, settings};
 use crate::error::ErrorKind;
 use crate::machine::Machine;
 use crate::message::Payload;
-use crate::producer::{Guarantee, OutgoingMessage, ProducerMachine, ProducerOptions};
+use crate::producer::{EarlierMessages, Guarantee, OutgoingMessage, ProducerMachine, ProducerOptions};
 use crate::reader::{ReaderMachine, ReaderOptions, Start};
 use crate::topic::TopicName;
 use crate::wire::compression;
@@ -25,7 +25,7 @@ fn producer(guarantee: Guarantee, stored: Option<u64>, seed: u64, compression: C
         topic: TopicName::parse("topic").unwrap(),
         name: "sink".into(),
         guarantee,
-        stored,
+        earlier: EarlierMessages { stored, ..EarlierMessages::default() },
         schema: None,
         compression,
         batch_messages_max: 5,

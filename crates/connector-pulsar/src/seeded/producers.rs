@@ -4,7 +4,7 @@ use super::broker::{ScriptedBroker, Troubles};
 use super::harness::{Chance, Harness, settings};
 use crate::error::ErrorKind;
 use crate::machine::Machine;
-use crate::producer::{Guarantee, OutgoingMessage, ProducerMachine, ProducerOptions};
+use crate::producer::{EarlierMessages, Guarantee, OutgoingMessage, ProducerMachine, ProducerOptions};
 use crate::topic::TopicName;
 use crate::wire::batch;
 use crate::wire::frame::decode_entry;
@@ -17,7 +17,7 @@ fn machine(guarantee: Guarantee, stored: Option<u64>, batch: usize) -> ProducerM
         topic: TopicName::parse("topic").unwrap(),
         name: "sink".into(),
         guarantee,
-        stored,
+        earlier: EarlierMessages { stored, ..EarlierMessages::default() },
         schema: None,
         compression: CompressionType::None,
         batch_messages_max: batch,
@@ -63,12 +63,15 @@ fn write(seed: u64, guarantee: Guarantee, deduplicates: bool) -> Vec<u64> {
     let mut harness = Harness::new(seed % 20);
     let batch = 1 + chance.below(20) as usize;
     let mut producer = machine(guarantee, None, batch);
-    let mut next = 0;
+    // A job opens its producers before it has rows, and then has many at once.
+    let (mut next, mut waits) = (0, chance.happens(500));
     for _ in 0..200_000 {
         if next == MESSAGES && producer.is_flushed() {
             break;
         }
-        while next < MESSAGES && producer.has_room() && chance.happens(700) {
+        waits &= !producer.is_open();
+        let at_once = if chance.happens(500) { 1000 } else { 700 };
+        while !waits && next < MESSAGES && producer.has_room() && chance.happens(at_once) {
             producer.push(outgoing(next)).unwrap();
             next += 1;
         }
@@ -82,6 +85,7 @@ fn write(seed: u64, guarantee: Guarantee, deduplicates: bool) -> Vec<u64> {
             let known = producer.stored();
             producer = machine(guarantee, known, 1 + chance.below(20) as usize);
             next = known.map_or(0, |known| known + 1);
+            waits = chance.happens(500);
             harness.hang_up();
         }
     }

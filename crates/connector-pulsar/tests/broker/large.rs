@@ -9,8 +9,8 @@ use crate::proxy::serve_stopping;
 use connector_pulsar::standalone::Standalone;
 use connector_pulsar::wire::protocol::CompressionType;
 use connector_pulsar::{
-    EntryId, Guarantee, Message, OutgoingMessage, PartitionProducer, Position, ProducerOptions, Settings, Start,
-    TopicName,
+    EarlierMessages, EntryId, Guarantee, Message, OutgoingMessage, PartitionProducer, Position, ProducerOptions,
+    Settings, Start, TopicName,
 };
 
 pub const LARGE: usize = 12_000_000;
@@ -165,7 +165,8 @@ fn a_topic_that_is_loaded_anew_among_chunks_has_the_message_once() {
                 admin(&broker, "PUT", &format!("{}/unload", path_of(&topic)), "");
             };
             let serving = serve_stopping(proxy_listener(), broker.service_url(), &stops, unload);
-            let options = ProducerOptions { stored: first.checked_sub(1), ..options };
+            let earlier = EarlierMessages { stored: first.checked_sub(1), ..EarlierMessages::default() };
+            let options = ProducerOptions { earlier, ..options };
             let mut producer = PartitionProducer::new(proxied(&broker), options);
             beside(serving, async {
                 for sequence in first..first + 3 {

@@ -3,8 +3,8 @@
 use connector_pulsar::standalone::Standalone;
 use connector_pulsar::wire::protocol::CompressionType;
 use connector_pulsar::{
-    Guarantee, Key, Message, OutgoingMessage, PartitionProducer, PartitionReader, ProducerOptions, ReaderOptions,
-    Service, Settings, Start, TopicName,
+    EarlierMessages, Guarantee, Key, Message, OutgoingMessage, PartitionProducer, PartitionReader, ProducerOptions,
+    ReaderOptions, Service, Settings, Start, TopicName,
 };
 use std::future::Future;
 use std::path::{Path, PathBuf};
@@ -154,7 +154,7 @@ pub fn producer_options(topic: &TopicName, name: &str, guarantee: Guarantee) -> 
         topic: topic.clone(),
         name: name.to_owned(),
         guarantee,
-        stored: None,
+        earlier: EarlierMessages::default(),
         schema: None,
         compression: CompressionType::None,
         batch_messages_max: 100,
