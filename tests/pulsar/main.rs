@@ -17,9 +17,11 @@ mod named;
 mod patterns;
 mod project;
 mod queue;
+mod queue_limits;
 mod settings;
 mod sink;
 mod stalled;
+mod tokens;
 
 use project::{EVENTS, Folder};
 use tests::Broker;

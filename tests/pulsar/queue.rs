@@ -17,14 +17,14 @@ INSERT INTO TOPIC copies SELECT id, at FROM notes WHERE id >= 0;
 INSERT INTO lake.copies SELECT id, at FROM notes WHERE id >= 0;
 ";
 
-struct Place {
-    broker: Broker,
-    folder: Folder,
+pub struct Place {
+    pub broker: Broker,
+    pub folder: Folder,
 }
 
 impl Place {
     /// A job that takes checkpoints so often, and a topic of two partitions.
-    fn start(checkpoint_every: &str) -> Option<Place> {
+    pub fn start(checkpoint_every: &str) -> Option<Place> {
         let broker = Broker::start()?;
         let settings = format!(
             "[project]\nname = \"queue\"\ncommit_every = \"{checkpoint_every}\"\ncheckpoint_every = \"{checkpoint_every}\"\n\
@@ -37,7 +37,7 @@ impl Place {
         Some(Place { broker, folder })
     }
 
-    fn publish(&self, ids: Range<usize>) {
+    pub fn publish(&self, ids: Range<usize>) {
         let mut lines = String::new();
         for id in ids {
             let at = format!("2026-01-01 {:02}:{:02}:{:02}", id / 3600, id / 60 % 60, id % 60);
@@ -48,7 +48,7 @@ impl Place {
     }
 
     /// How often each id is on the topic of the output.
-    fn copies(&self) -> BTreeMap<u64, usize> {
+    pub fn copies(&self) -> BTreeMap<u64, usize> {
         let mut counts = BTreeMap::new();
         let ran = self.folder.command(&["tail", "copies", "--from-start", "--until-caught-up", "--json"], "pulsar");
         for line in String::from_utf8_lossy(&ran.stdout).lines() {
@@ -58,7 +58,7 @@ impl Place {
         counts
     }
 
-    fn wait_for_copies(&self, of: usize) -> BTreeMap<u64, usize> {
+    pub fn wait_for_copies(&self, of: usize) -> BTreeMap<u64, usize> {
         let begun = now();
         loop {
             let copies = self.copies();
@@ -70,7 +70,7 @@ impl Place {
         }
     }
 
-    fn backlog(&self) -> Option<i64> {
+    pub fn backlog(&self) -> Option<i64> {
         let printed = self.folder.printed(&["jobs", "--json"], "pulsar");
         let mut jobs = printed.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
         let anchors = jobs.find(|one| one["job"] == "copy")?["anchors"].take();
@@ -103,7 +103,7 @@ impl Place {
         })
     }
 
-    fn rows(&self) -> (usize, usize) {
+    pub fn rows(&self) -> (usize, usize) {
         let sql = "SELECT count(*) AS n, count(DISTINCT id) AS ids FROM lake.copies";
         let printed = self.folder.printed(&["query", sql, "--csv"], "pulsar");
         let (rows, ids) = printed.lines().nth(1).unwrap().split_once(',').unwrap();

@@ -22,6 +22,7 @@ mod report;
 mod scored;
 mod seeds;
 mod sim;
+mod soak;
 mod stall;
 mod state;
 mod tables;
@@ -92,6 +93,10 @@ Inputs come from tests/corpora and are changed at random; what gives an outcome 
 Each may take 5 s and 2 GiB. What is found stays in a folder that is printed; a seed repeats its inputs or projects.
 Exit code 1: something was found.")]
     Fuzz(fuzz::Arguments),
+    /// Run a job on a real broker for a long time, with everything going wrong now and then
+    #[command(after_help = "\
+Exit code 1: a row is missing or there twice, memory grew, or the job did not say what it waited for.")]
+    Soak(soak::Arguments),
     /// Make the inputs of the workloads and print their folder
     Generate(DataArgs),
     /// Run a workload's hand-written loop
@@ -227,6 +232,10 @@ fn run(cli: Cli) -> Result<Option<&'static str>> {
         Command::Sim(arguments) => return sim::run(&arguments).map(|holds| (!holds).then_some(FAILS)),
         Command::Fuzz(arguments) => {
             return fuzz::run(&arguments, &cache()).map(|holds| (!holds).then_some(FAILS));
+        }
+        Command::Soak(arguments) => {
+            let holds = soak::run(&arguments, bench::binary(None).as_deref(), &cache().join("soak"))?;
+            return Ok((!holds).then_some(FAILS));
         }
         Command::FuzzInputs { target, seed, folder } => fuzz::child(target, seed, &folder)?,
         Command::FuzzAnswers { first, end, cache } => answers::child(first..end, &cache)?,

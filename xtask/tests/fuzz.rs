@@ -44,6 +44,12 @@ fn settings() {
     holds(&["toml", "--minutes", SOME_TIME]);
 }
 
+/// Half a minute: what others say to a job that runs for months is tried for longer.
+#[test]
+fn what_brokers_and_producers_of_pulsar_say() {
+    holds(&["pulsar", "--minutes", "0.5"]);
+}
+
 #[test]
 fn random_projects_have_the_rows_that_duckdb_has() {
     holds(&["answers", "--minutes", "1"]);

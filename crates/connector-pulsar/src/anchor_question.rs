@@ -187,6 +187,17 @@ impl Machine for AnchorQuestion {
         Ok(())
     }
 
+    fn stage(&self) -> &'static str {
+        match self.phase {
+            Phase::Detached => self.link.stage(),
+            Phase::Subscribing(_) => "subscribing",
+            Phase::FindingPlace(_) => "finding the place",
+            Phase::Counting(_) => "counting",
+            Phase::Leaving(_) => "leaving",
+            Phase::Over => "over",
+        }
+    }
+
     fn wants_input(&self) -> bool {
         true
     }

@@ -15,6 +15,9 @@ use std::time::Duration;
 const PROTOCOL_VERSION: i32 = 20;
 const CLIENT_VERSION: &str = concat!("riverrun-", env!("CARGO_PKG_VERSION"));
 
+/// What may wait to be sent until nothing more is said by the way: a broker that does not read has no use for it.
+const UNSENT_BYTES_MAX: usize = 256 << 10;
+
 /// The number by which a request and its answer belong together.
 pub type RequestId = u64;
 
@@ -106,6 +109,7 @@ impl Conversation {
     pub fn hear(&mut self) -> Result<Option<Heard>> {
         while let Some(frame) = self.decoder.next_frame()? {
             match frame.command {
+                Command::Ping(_) if self.is_backed_up() => {}
                 Command::Ping(_) => encode(Command::Pong(Pong {}), &mut self.output),
                 Command::Pong(_) => {}
                 Command::Connected(connected) => {
@@ -117,6 +121,7 @@ impl Conversation {
                     }
                     return Ok(Some(Heard::Greeted));
                 }
+                Command::AuthChallenge(_) if self.is_backed_up() => {}
                 Command::AuthChallenge(_) => return Ok(Some(Heard::Challenged)),
                 // A broker refuses a greeting with an error that belongs to no request.
                 Command::Error(error) if self.greeted_by.is_some() => {
@@ -169,6 +174,16 @@ impl Conversation {
     /// Takes bytes to send.
     pub fn take_output(&mut self) -> Bytes {
         self.output.split().freeze()
+    }
+
+    /// Whether so much waits to be sent that the broker seems not to read.
+    pub fn is_backed_up(&self) -> bool {
+        self.output.len() > UNSENT_BYTES_MAX
+    }
+
+    /// How many bytes wait to be sent.
+    pub fn unsent_bytes(&self) -> usize {
+        self.output.len()
     }
 
     /// The greatest message that the broker takes, if it has said so.

@@ -5,7 +5,8 @@
 //! link, and `question` asks what any broker knows; none of them does I/O, knows a clock or starts a task, so they run
 //! under a seed. `driver` moves their bytes over a socket, and `client` is what code calls that waits. `runtime` is the
 //! thread on which all of them run in a process; `topics` has the topics of a namespace, which jobs read through
-//! `partition_log` and programs write through `topic_writer`. `standalone` starts a real broker for development and tests.
+//! `partition_log` and programs write through `topic_writer`. `standalone` starts a real broker for development and tests, and `hostile` plays to
+//! the state machines what no real one says.
 
 mod error;
 pub mod wire;
@@ -68,6 +69,8 @@ mod topics;
 mod sink;
 
 pub mod standalone;
+
+pub mod hostile;
 
 #[cfg(test)]
 mod seeded;

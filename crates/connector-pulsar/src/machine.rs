@@ -15,6 +15,9 @@ pub trait Machine {
     /// Does what is due, and what follows from the bytes that came. An error is the end.
     fn advance(&mut self, now: Duration) -> Result<()>;
 
+    /// Where it stands, in a word or two, for whoever watches it.
+    fn stage(&self) -> &'static str;
+
     /// Whether bytes should be read from the connection now.
     fn wants_input(&self) -> bool;
 }

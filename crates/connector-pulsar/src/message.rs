@@ -73,7 +73,7 @@ pub struct Message {
 }
 
 /// What a message takes in memory beside its parts.
-const MESSAGE_BYTES_BESIDE: usize = 256;
+pub const MESSAGE_BYTES_BESIDE: usize = 256;
 
 impl Message {
     /// About what the message takes in memory.

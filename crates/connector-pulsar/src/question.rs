@@ -15,6 +15,9 @@ use std::time::Duration;
 /// What LookupType's failure is in answers about partitions.
 const FAILED: i32 = 1;
 
+/// No topic has so many partitions: each has a connection of its own, and a consumer and a producer of every client.
+const PARTITIONS_MAX: u32 = 10_000;
+
 /// What is asked.
 pub trait Ask {
     /// What is known once it is answered.
@@ -118,6 +121,10 @@ impl<Asked: Ask> Machine for Question<Asked> {
         Ok(())
     }
 
+    fn stage(&self) -> &'static str {
+        if self.request.is_some() { "asking" } else { self.link.stage() }
+    }
+
     fn wants_input(&self) -> bool {
         true
     }
@@ -143,7 +150,14 @@ impl Ask for Partitions {
         let Command::PartitionMetadataResponse(answer) = command else { return None };
         Some(match answer.response {
             Some(FAILED) => Err((answer.error.unwrap_or_default(), answer.message.unwrap_or_default())),
-            _ => Ok(Some(answer.partitions.unwrap_or_default())),
+            _ => match answer.partitions.unwrap_or_default() {
+                // Whoever reads the topic has something for each.
+                count if count > PARTITIONS_MAX => Err((
+                    ServerError::UnknownError as i32,
+                    format!("{count} partitions, expected at most {PARTITIONS_MAX}"),
+                )),
+                count => Ok(Some(count)),
+            },
         })
     }
 

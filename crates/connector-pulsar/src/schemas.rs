@@ -206,6 +206,16 @@ fn reading_of(schema: &Schema) -> Result<Reading> {
     }
 }
 
+/// The JSON of a payload by its schema, or why the payload is unreadable. A schema that is not read is an error.
+pub fn json_of(schema: &Schema, payload: &[u8]) -> Result<std::result::Result<Vec<u8>, String>> {
+    let json = match reading_of(schema)? {
+        Reading::AsTheyAre => Ok(payload.to_vec()),
+        Reading::Avro(schema) => schema.to_json(payload),
+        Reading::Protobuf(schema) => schema.to_json(payload),
+    };
+    Ok(json.map_err(|error| error.to_string()))
+}
+
 /// What the messages of a kind of schema are called.
 pub fn kind_name(kind: i32) -> String {
     match kind {

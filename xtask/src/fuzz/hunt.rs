@@ -67,9 +67,12 @@ pub fn run(target: Target, time: Duration, seed: u64) -> Result<bool> {
             }
         }
     }
-    let Counts { inputs, accepted, outcomes } = counts;
+    let Counts { inputs, accepted, outcomes, steps } = counts;
+    let a_second = (inputs as f64 / begin.elapsed().as_secs_f64()).round();
+    let steps = if steps > 0 { format!(", {steps} different steps") } else { String::new() };
     println!(
-        "{}: {inputs} inputs, {accepted} accepted, {outcomes} different outcomes, {wrong} beyond the limits",
+        "{}: {inputs} inputs ({a_second} a second), {accepted} accepted, {outcomes} different outcomes{steps}, \
+         {wrong} beyond the limits",
         target.name()
     );
     Ok(wrong == 0)
@@ -85,20 +88,21 @@ fn keep(folder: &Path, target: Target, number: u64) -> Result<String> {
     Ok(Input::read(&last)?.write(&found(), &format!("{}-found-{number}", target.name()))?.display().to_string())
 }
 
-/// How many inputs there were, were accepted, and what came of them.
+/// How many inputs there were, were accepted, and what came of them: outcomes, and steps where a target has some.
 #[derive(Clone, Copy, Debug, Default)]
 struct Counts {
     inputs: u64,
     accepted: u64,
     outcomes: u64,
+    steps: u64,
 }
 
 impl Counts {
     fn heard(line: &str) -> Result<Counts> {
         let numbers: Vec<u64> = line.split(' ').filter_map(|number| number.parse().ok()).collect();
         match numbers[..] {
-            [inputs, accepted, outcomes] => Ok(Counts { inputs, accepted, outcomes }),
-            _ => Err(Error::internal(format!("the child says {line:?}, expected three numbers"))),
+            [inputs, accepted, outcomes, steps] => Ok(Counts { inputs, accepted, outcomes, steps }),
+            _ => Err(Error::internal(format!("the child says {line:?}, expected four numbers"))),
         }
     }
 
@@ -108,6 +112,7 @@ impl Counts {
             inputs: self.inputs + other.inputs,
             accepted: self.accepted + other.accepted,
             outcomes: self.outcomes.max(other.outcomes),
+            steps: self.steps.max(other.steps),
         }
     }
 }
@@ -117,7 +122,8 @@ pub fn child(target: Target, seed: u64, folder: &Path) -> Result<()> {
     let mut inputs = target.corpus()?;
     let stored = inputs.clone();
     let mut tried = trial::Place::open(target, folder)?;
-    let (mut counts, mut outcomes, mut said) = (Counts::default(), HashSet::new(), std::io::stdout().lock());
+    let (mut counts, mut outcomes, mut steps) = (Counts::default(), HashSet::new(), HashSet::new());
+    let mut said = std::io::stdout().lock();
     let mut chance = Chance::new(crate::random::mix(seed));
     loop {
         let input = match stored.get(counts.inputs as usize) {
@@ -134,14 +140,17 @@ pub fn child(target: Target, seed: u64, folder: &Path) -> Result<()> {
         let outcome = tried.try_out(&input, &path)?;
         counts.inputs += 1;
         counts.accepted += u64::from(outcome.accepted);
-        if outcomes.insert(trial::signature(&outcome.said)) {
-            counts.outcomes += 1;
+        let is_new = outcomes.insert(trial::signature(&outcome.said));
+        let before = steps.len();
+        steps.extend(outcome.steps);
+        (counts.outcomes, counts.steps) = (outcomes.len() as u64, steps.len() as u64);
+        if is_new || steps.len() > before {
             if inputs.len() < KEPT_MAX && input.bytes.len() <= KEPT_BYTES_MAX {
                 inputs.push(input);
             }
         }
-        let Counts { inputs, accepted, outcomes } = counts;
-        if writeln!(said, "{inputs} {accepted} {outcomes}").and_then(|()| said.flush()).is_err() {
+        let Counts { inputs, accepted, outcomes, steps } = counts;
+        if writeln!(said, "{inputs} {accepted} {outcomes} {steps}").and_then(|()| said.flush()).is_err() {
             // Nobody listens any more.
             return Ok(());
         }

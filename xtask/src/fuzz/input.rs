@@ -40,6 +40,7 @@ impl Target {
             Target::Parquet => vec![("tests/corpora/parquet", &[])],
             Target::Toml => vec![("tests/corpora/toml", &[])],
             Target::Checkpoint => vec![("tests/corpora/checkpoint", &[])],
+            Target::Pulsar => vec![("tests/corpora/pulsar", &[])],
             Target::State | Target::Select | Target::Answers => vec![],
         }
     }

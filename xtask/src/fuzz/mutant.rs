@@ -3,6 +3,7 @@
 use super::input::Input;
 use super::target::Target;
 use super::words::words;
+use connector_pulsar::hostile;
 use tests::Chance;
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -24,6 +25,7 @@ pub fn mutant(target: Target, inputs: &[Input], stored: usize, chance: &mut Chan
     let other = &inputs[place(chance)].bytes;
     for _ in 0..=chance.of(&[0, 0, 0, 1, 2, 5]) {
         input.bytes = match (target, chance.below(4)) {
+            (Target::Pulsar, _) => hostile::mutant(&input.ending, &input.bytes, other, &mut Below(chance)),
             (Target::Parquet, 0..3) => footer_changed(&input.bytes, chance),
             (Target::Checkpoint, 0..3) => fields_changed(&input.bytes, chance),
             (Target::Parquet | Target::Onnx | Target::Checkpoint, _) => bytes_changed(input.bytes, chance),
@@ -35,6 +37,15 @@ pub fn mutant(target: Target, inputs: &[Input], stored: usize, chance: &mut Chan
         input.bytes.truncate(BYTES_MAX);
     }
     input
+}
+
+/// Chance as mutants of what brokers say take it.
+struct Below<'a>(&'a mut Chance);
+
+impl hostile::Numbers for Below<'_> {
+    fn below(&mut self, bound: usize) -> usize {
+        below(self.0, bound)
+    }
 }
 
 fn below(chance: &mut Chance, bound: usize) -> usize {

@@ -21,6 +21,8 @@ pub enum Target {
     Checkpoint,
     /// Checkpoints of a job with every kind of step, from which it goes on
     State,
+    /// What brokers and producers of Pulsar say, to what reads it
+    Pulsar,
     /// Random SELECTs, which bind again as they are printed
     Select,
     /// Random projects, whose rows DuckDB has too
@@ -39,6 +41,7 @@ impl Target {
             Target::Toml => "toml",
             Target::Checkpoint => "checkpoint",
             Target::State => "state",
+            Target::Pulsar => "pulsar",
             Target::Select => "select",
             Target::Answers => "answers",
         }

@@ -7,6 +7,7 @@ use arrow::array::AsArray;
 use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use codec::JsonDecode;
 use connector_local::{FileColumn, Files};
+use connector_pulsar::hostile;
 use dataflow::{ERROR_COLUMN, Error, ManualClock, ProcessingTime, Result, Scorer, TimedFiles};
 use model::Model;
 use project::Project;
@@ -20,6 +21,8 @@ use values::Encoding;
 /// The rows that a model which loads must score.
 const SCORED_ROWS: usize = 130;
 const BATCH_ROWS: usize = 1024;
+/// What may be held at once for an input of Pulsar, whose messages may have a mebibyte.
+const HELD_BYTES_MAX: u64 = 192 << 20;
 /// The reasons of bad rows that make an outcome.
 const REASONS_MAX: usize = 4;
 /// The letters of an outcome that tell it from others.
@@ -31,6 +34,14 @@ pub struct Outcome {
     pub accepted: bool,
     /// What was said.
     pub said: String,
+    /// The steps that were taken, where a target has some.
+    pub steps: BTreeSet<String>,
+}
+
+impl Outcome {
+    fn new(accepted: bool, said: String) -> Outcome {
+        Outcome { accepted, said, steps: BTreeSet::new() }
+    }
 }
 
 /// What inputs are tried in.
@@ -39,6 +50,8 @@ pub struct Place {
     /// A project whose files and models texts of SQL may name.
     project: Option<Project>,
     root: PathBuf,
+    /// The memory that was had at once before the first input, in bytes.
+    held_bytes: u64,
 }
 
 impl Place {
@@ -52,7 +65,7 @@ impl Place {
             lay_state(&root)?;
         }
         let project = if target == Target::Sql { Some(open(&root).map_err(Error::invalid)?) } else { None };
-        Ok(Place { target, project, root })
+        Ok(Place { target, project, root, held_bytes: held_bytes()? })
     }
 
     /// Tries an input, which also lies in a file. What an input may not do ends the process, or is an error.
@@ -68,6 +81,7 @@ impl Place {
             Target::Onnx => scores(input.bytes.clone()),
             Target::Toml => self.settings(input),
             Target::Checkpoint => self.restored(&input.bytes),
+            Target::Pulsar => self.played(input),
             Target::State | Target::Select | Target::Answers => {
                 Err(Error::internal(format!("{} has no inputs", self.target.name())))
             }
@@ -78,14 +92,14 @@ impl Place {
     fn statements(&self, bytes: &[u8]) -> Outcome {
         let text = String::from_utf8_lossy(bytes).into_owned();
         let all = |wrong: Vec<sql::Diagnostic>| wrong.iter().map(|one| format!("{}\n", one.message)).collect();
-        let Some(project) = &self.project else { return Outcome { accepted: false, said: String::new() } };
+        let Some(project) = &self.project else { return Outcome::new(false, String::new()) };
         let parsed = match sql::parse(&[SourceFile { path: "pipelines/all.sql".to_owned(), text }]) {
             Ok(parsed) => parsed,
-            Err(wrong) => return Outcome { accepted: false, said: all(wrong) },
+            Err(wrong) => return Outcome::new(false, all(wrong)),
         };
         match sql::check(&parsed, project, &sql::Target::All) {
-            Ok(checked) => Outcome { accepted: true, said: checked.logical() },
-            Err(wrong) => Outcome { accepted: false, said: all(wrong) },
+            Ok(checked) => Outcome::new(true, checked.logical()),
+            Err(wrong) => Outcome::new(false, all(wrong)),
         }
     }
 
@@ -105,10 +119,22 @@ impl Place {
             std::fs::remove_file(&lock).map_err(|error| failure::file("remove", &lock, error))?;
         }
         Ok(match opened {
-            Ok(said) => Outcome { accepted: true, said },
+            Ok(said) => Outcome::new(true, said),
             // The lines after the first show the settings themselves.
-            Err(said) => Outcome { accepted: false, said: said.lines().next().unwrap_or_default().to_owned() },
+            Err(said) => Outcome::new(false, said.lines().next().unwrap_or_default().to_owned()),
         })
+    }
+
+    /// Plays what a broker says, and reads what came out as messages.
+    fn played(&self, input: &Input) -> Result<Outcome> {
+        let played = hostile::play(&input.ending, &input.bytes).map_err(Error::internal)?;
+        let mut said: Vec<String> = played.said.into_iter().collect();
+        said.push(messages(&played.payloads.join(&b'\n'))?);
+        let held = held_bytes()?.saturating_sub(self.held_bytes);
+        if held > HELD_BYTES_MAX {
+            return Err(Error::internal(format!("{held} bytes were held at once for {} of input", input.bytes.len())));
+        }
+        Ok(Outcome { accepted: played.is_accepted, said: said.join("; "), steps: played.steps })
     }
 
     /// Goes on from a checkpoint.
@@ -127,11 +153,20 @@ impl Place {
             Ok(format!("{} steps, {} outputs", restored.steps.len(), restored.outputs.len()))
         });
         Ok(match restored {
-            Ok(said) => Outcome { accepted: true, said },
+            Ok(said) => Outcome::new(true, said),
             Err(error) if error.kind() == dataflow::ErrorKind::Internal => return Err(error),
-            Err(error) => Outcome { accepted: false, said: error.chain() },
+            Err(error) => Outcome::new(false, error.chain()),
         })
     }
+}
+
+/// The memory that the process has had at once, at most, whether it has used it or not, in bytes.
+fn held_bytes() -> Result<u64> {
+    let path = Path::new("/proc/self/status");
+    let status = std::fs::read_to_string(path).map_err(|error| failure::file("read", path, error))?;
+    let most = status.lines().find_map(|line| line.strip_prefix("VmPeak:"));
+    let kib = most.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+    Ok(kib.unwrap_or_default() << 10)
 }
 
 /// The name of an input that is a manifest.
@@ -229,7 +264,7 @@ fn files(path: &Path, encoding: Encoding) -> Outcome {
             }
         }
     }
-    Outcome { accepted, said }
+    Outcome::new(accepted, said)
 }
 
 fn of_field(field: &Field) -> FileColumn {
@@ -273,7 +308,7 @@ fn messages(bytes: &[u8]) -> Result<String> {
 
 /// Loads a model; one that loads must score.
 fn scores(bytes: Vec<u8>) -> Result<Outcome> {
-    let refused = |error: Error| Outcome { accepted: false, said: error.chain() };
+    let refused = |error: Error| Outcome::new(false, error.chain());
     let scorer = match Model::from_bytes("fuzzed", bytes)
         .and_then(|model| Ok((model.select_all()?, model.probe(SCORED_ROWS))))
     {
@@ -285,7 +320,7 @@ fn scores(bytes: Vec<u8>) -> Result<Outcome> {
     if scores.len() != SCORED_ROWS {
         return Err(Error::internal(format!("{} scores for {SCORED_ROWS} rows", scores.len())));
     }
-    Ok(Outcome { accepted: true, said: format!("{} of {} inputs", scores.data_type(), rows.len()) })
+    Ok(Outcome::new(true, format!("{} of {} inputs", scores.data_type(), rows.len())))
 }
 
 /// What tells an outcome from others: the words that are said, without the numbers and names in them.

@@ -478,6 +478,10 @@ impl Machine for ProducerMachine {
         Ok(())
     }
 
+    fn stage(&self) -> &'static str {
+        if self.is_open() { "open" } else { self.link.stage() }
+    }
+
     fn wants_input(&self) -> bool {
         true
     }

@@ -8,7 +8,7 @@
 //! Messages come in any order. A broker gives those again that a connection took with it; such a one is not given out
 //! twice by this consumer, and one that is acknowledged is acknowledged again.
 
-use super::open_entries::{OpenEntries, is_open};
+use super::open_entries::{OpenEntries, count_open, is_open};
 use super::options::{OPEN_MAX, QueueOptions};
 use crate::conversation::{Heard, RequestId};
 use crate::error::{Error, ErrorKind, Result};
@@ -165,8 +165,9 @@ impl QueueMachine {
         if self.phase != Phase::Reading || self.is_leaving || self.entries.messages() >= OPEN_MAX {
             return;
         }
+        let Some(conversation) = self.link.conversation_if_read() else { return };
         let grant = self.permits.grant(self.waiting_bytes);
-        if let Some(conversation) = self.link.conversation().filter(|_| grant > 0) {
+        if grant > 0 {
             conversation.tell(Command::Flow(Flow { consumer_id: CONSUMER, message_permits: grant }));
         }
     }
@@ -174,7 +175,7 @@ impl QueueMachine {
     /// Tells what is to be acknowledged.
     fn flush(&mut self, now: Duration) {
         while self.phase == Phase::Reading && !self.due.is_empty() {
-            let Some(conversation) = self.link.conversation() else { return };
+            let Some(conversation) = self.link.conversation_if_read() else { return };
             let (mut message_id, mut entries) = (Vec::new(), Vec::new());
             while let Some(id) = self.due.pop_first() {
                 if let Some((acked, is_whole)) = self.entries.acked(id) {
@@ -278,14 +279,17 @@ impl QueueMachine {
     fn on_stats(&mut self, request: RequestId, answer: &ConsumerStatsResponse) {
         let Some((_, asked_at)) = self.stats_request.take_if(|(asked, _)| *asked == request) else { return };
         self.stats.backlog = answer.backlog;
-        self.stats.is_blocked = answer.is_blocked.unwrap_or_default();
+        let is_told = answer.is_blocked.unwrap_or_default();
+        self.stats.is_blocked = is_told;
         let Some(backlog) = answer.backlog else { return };
         let began_with = *self.began_with.get_or_insert(backlog.saturating_add(self.received));
-        let is_silent = asked_at.saturating_sub(self.received_at) >= SILENCE && !self.stats.is_blocked;
+        let is_silent = asked_at.saturating_sub(self.received_at) >= SILENCE && !is_told;
         // The broker may have taken acknowledgements that it has not confirmed here, so their entries do not count.
         let is_here = backlog <= self.entries.unacknowledged() as u64;
         let has_room = self.entries.messages() < OPEN_MAX && self.waiting.is_empty();
         self.stats.is_used_up |= self.received >= began_with || is_here || (is_silent && has_room);
+        // A broker does not tell a consumer that it gives its subscription nothing more before others or it acknowledge some.
+        self.stats.is_blocked |= is_silent && has_room && !is_here && self.entries.messages() > 0;
     }
 
     fn on_refusal(&mut self, (code, message): (i32, &str), is_subscription: bool, now: Duration) -> Result<()> {
@@ -365,8 +369,7 @@ impl QueueMachine {
         let metadata = &entry.metadata;
         opening::check_readable(metadata).map_err(|error| error.context(format_args!("entry {id}")))?;
         let messages = opening::messages_of(metadata);
-        let left = (0..messages).filter(|index| is_open(ack_set, *index)).count();
-        let left = u32::try_from(left).unwrap_or(u32::MAX);
+        let left = count_open(ack_set, messages);
         if let Some(is_acknowledged) = self.entries.came_again(id) {
             // It came again, since the connection was another one: what it holds is known.
             self.permits.take(left, 0);
@@ -383,7 +386,9 @@ impl QueueMachine {
         let opened: Vec<Message> = opened.into_iter().filter(is_left).collect();
         let largest = opened.iter().map(Message::bytes).max();
         self.permits.take(left, largest.unwrap_or(entry.payload.len()));
-        self.entries.insert(id, messages, opened.iter().map(|message| message.id.index));
+        // An entry without messages that can be read is acknowledged whole, and how many it says to have may be any number.
+        let is_read = opened.iter().any(|message| !matches!(message.payload, Payload::Unreadable { .. }));
+        self.entries.insert(id, if is_read { messages } else { 1 }, opened.iter().map(|message| message.id.index));
         if opened.is_empty() {
             self.due.insert(id);
         }
@@ -419,7 +424,18 @@ impl Machine for QueueMachine {
             self.on_event(event, now).map_err(|error| error.context(format_args!("topic \"{}\"", topic.as_str())))?;
         }
         self.flush(now);
+        // The broker may have read what was backed up.
+        self.flow();
         Ok(())
+    }
+
+    fn stage(&self) -> &'static str {
+        match self.phase {
+            Phase::Detached => self.link.stage(),
+            Phase::Subscribing(_) => "subscribing",
+            Phase::Reading if self.is_leaving => "leaving",
+            Phase::Reading => "reading",
+        }
     }
 
     fn wants_input(&self) -> bool {

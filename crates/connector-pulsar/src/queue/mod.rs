@@ -14,8 +14,6 @@ mod log;
 mod topic;
 
 pub use consumer::QueueConsumer;
-#[cfg(test)]
-pub use machine::QueueMachine;
-pub use machine::QueueStats;
+pub use machine::{QueueMachine, QueueStats};
 pub use options::QueueOptions;
 pub use topic::QueueTopic;

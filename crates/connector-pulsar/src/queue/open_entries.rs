@@ -46,6 +46,19 @@ pub fn is_open(ack_set: &[i64], index: u32) -> bool {
         || ack_set.get(index as usize / 64).is_some_and(|word| word.cast_unsigned() & (1 << (index % 64)) != 0)
 }
 
+/// How many of an entry's messages are still to be given out, which may be said to be any number.
+pub fn count_open(ack_set: &[i64], messages: u32) -> u32 {
+    if ack_set.is_empty() {
+        return messages;
+    }
+    let of_word = |(at, word): (u32, &i64)| {
+        let here = messages.saturating_sub(at.saturating_mul(64)).min(64);
+        let mask = if here == 64 { u64::MAX } else { (1 << here) - 1 };
+        (word.cast_unsigned() & mask).count_ones()
+    };
+    (0..).zip(ack_set).map(of_word).sum()
+}
+
 #[derive(Debug)]
 struct OpenEntry {
     /// How many messages the entry has.
@@ -187,5 +200,8 @@ mod tests {
         assert!(is_open(&[], 3));
         let set = [0, 0b10];
         assert_eq!([0, 64, 65, 128].map(|index| is_open(&set, index)), [false, false, true, false]);
+        assert_eq!([1, 65, 66, u32::MAX].map(|messages| count_open(&set, messages)), [0, 0, 1, 1]);
+        assert_eq!([0, 3, u32::MAX].map(|messages| count_open(&[], messages)), [0, 3, u32::MAX]);
+        assert_eq!(count_open(&[-1, -1], 70), 70);
     }
 }

@@ -16,9 +16,13 @@ pub fn parse_ms(text: &str) -> Option<u64> {
     let (second, millis) = (second.parse::<i64>().ok()?, format!("{fraction:0<3}").get(..3)?.parse::<i64>().ok()?);
     let is_date = (1970..10_000).contains(&year) && (1..=12).contains(&month) && (1..=31).contains(&day);
     let is_time = (0..24).contains(&hour) && (0..60).contains(&minute) && (0..=60).contains(&second);
+    // Nothing is counted with before it is known to be small.
+    if !is_date || !is_time || !(0..1000).contains(&millis) {
+        return None;
+    }
     let minutes = (days(year, month, day) * 24 + hour) * 60 + minute - offset_minutes;
     let millis = (minutes * 60 + second) * 1000 + millis;
-    u64::try_from(millis).ok().filter(|_| is_date && is_time)
+    u64::try_from(millis).ok()
 }
 
 /// `Z`, `+hh:mm`, `-hhmm` or `+hh` in minutes.
@@ -29,6 +33,9 @@ fn offset_minutes(zone: &str) -> Option<i64> {
     let (sign, digits) = (if zone.starts_with('-') { -1 } else { 1 }, zone.get(1..)?.replace(':', ""));
     let (hours, minutes) = (digits.get(..2)?.parse::<i64>().ok()?, digits.get(2..)?);
     let minutes = if minutes.is_empty() { 0 } else { minutes.parse::<i64>().ok()? };
+    if !(0..24).contains(&hours) || !(0..60).contains(&minutes) {
+        return None;
+    }
     Some(sign * (60 * hours + minutes))
 }
 
@@ -51,6 +58,14 @@ mod tests {
         assert_eq!(parse_ms("2026-11-27T16:30:00.5+02:00"), Some(1_795_789_800_500));
         assert_eq!(parse_ms("2026-11-27T16:30:00.123456-0330"), Some(1_795_809_600_123));
         assert_eq!(parse_ms("2026-03-01T00:00Z"), Some(1_772_323_200_000));
+        for far in [
+            "9223372036854775807-01-01T00:00:00Z",
+            "2026-9223372036854775807-01T00:00:00Z",
+            "2026-01-01T9223372036854775807:00:00Z",
+            "2026-01-01T00:00:00+229223372036854775807",
+        ] {
+            assert_eq!(parse_ms(far), None, "{far}");
+        }
         for wrong in ["", "2026-11-27", "2026-11-27T16:30:00", "2026-13-27T16:30:00Z", "1969-12-31T23:59:59Z", "aTbZ"] {
             assert_eq!(parse_ms(wrong), None, "{wrong}");
         }

@@ -15,6 +15,15 @@ pub const OPEN_MS_MAX: u64 = 60 * 60 * 1000;
 /// How many of the greatest messages may be open together.
 const OPEN_LARGEST_MAX: usize = 4;
 
+/// How many messages may be open, and what the names of their producers and their own may take together: nothing of them
+/// is what brokers have looked at.
+const OPEN_MAX: usize = 1000;
+const NAMES_BYTES_MAX: usize = 4 << 20;
+
+/// How many messages that were given up are told of, and how much of their names, before the next one that is whole.
+const TOLD_MAX: usize = 100;
+const NAME_LETTERS_MAX: usize = 200;
+
 /// So many bytes are kept of a message that is too large.
 const BEGINNING: usize = 1 << 10;
 
@@ -40,6 +49,30 @@ impl OpenMessage {
 
     fn cut(&mut self) {
         self.bytes = BytesMut::from(&self.bytes[..self.bytes.len().min(BEGINNING)]);
+    }
+}
+
+/// Messages that were given up, for whoever gets the next one that is whole: the first of them.
+#[derive(Debug, Default)]
+pub struct GivenUp(Vec<IncompleteMessage>);
+
+impl GivenUp {
+    fn add(&mut self, message: IncompleteMessage) {
+        if self.0.len() < TOLD_MAX {
+            let short = |name: String| name.chars().take(NAME_LETTERS_MAX).collect();
+            let (producer_name, uuid) = (short(message.producer_name), short(message.uuid));
+            self.0.push(IncompleteMessage { producer_name, uuid, ..message });
+        }
+    }
+
+    /// What is to be told.
+    pub fn take(&mut self) -> Vec<IncompleteMessage> {
+        std::mem::take(&mut self.0)
+    }
+
+    /// What was told with a message before.
+    pub fn clear(&mut self) {
+        self.0.clear();
     }
 }
 
@@ -86,13 +119,13 @@ impl Chunks {
         self.open.iter().map(|message| message.bytes.len()).sum()
     }
 
-    fn give_up(&mut self, at: usize, reason: &'static str, given_up: &mut Vec<IncompleteMessage>) {
+    fn give_up(&mut self, at: usize, reason: &'static str, given_up: &mut GivenUp) {
         let OpenMessage { producer_name, uuid, first, .. } = self.open.remove(at);
-        given_up.push(IncompleteMessage { producer_name, uuid, first, reason });
+        given_up.add(IncompleteMessage { producer_name, uuid, first, reason });
     }
 
     /// Gives up what has been open for too long when an entry has this stamp.
-    pub fn pass(&mut self, stamp_ms: u64, given_up: &mut Vec<IncompleteMessage>) {
+    pub fn pass(&mut self, stamp_ms: u64, given_up: &mut GivenUp) {
         while let Some(at) = self.open.iter().position(|open| stamp_ms > open.stamp_ms.saturating_add(OPEN_MS_MAX)) {
             self.give_up(at, "it was not whole within an hour", given_up);
         }
@@ -105,7 +138,7 @@ impl Chunks {
         metadata: &MessageMetadata,
         payload: &Bytes,
         stamp_ms: u64,
-        given_up: &mut Vec<IncompleteMessage>,
+        given_up: &mut GivenUp,
     ) -> Outcome {
         let uuid = metadata.uuid.clone().unwrap_or_default();
         let producer_name = metadata.producer_name.clone();
@@ -131,17 +164,29 @@ impl Chunks {
                     bytes,
                     total,
                 });
+                self.keep_few(given_up);
                 self.open.len() - 1
             }
             None => {
                 if chunk == last {
                     let reason = "its first chunk is not there";
-                    given_up.push(IncompleteMessage { producer_name, uuid, first: id, reason });
+                    given_up.add(IncompleteMessage { producer_name, uuid, first: id, reason });
                 }
                 return Outcome::Headless;
             }
         };
         self.append(at, chunk, last, payload, given_up).map_or(Outcome::None, Outcome::Whole)
+    }
+
+    /// Gives up the oldest messages where too many are open. One of them may be the only one, whatever it is called.
+    fn keep_few(&mut self, given_up: &mut GivenUp) {
+        let names = |open: &OpenMessage| open.producer_name.len() + open.uuid.len();
+        let mut bytes: usize = self.open.iter().map(names).sum();
+        while self.open.len() > 1 && (self.open.len() > OPEN_MAX || bytes > NAMES_BYTES_MAX) {
+            let Some((oldest, _)) = self.open.iter().enumerate().min_by_key(|(_, open)| open.first) else { return };
+            bytes -= names(&self.open[oldest]);
+            self.give_up(oldest, "too many others were not whole", given_up);
+        }
     }
 
     /// A producer begins a message: an attempt to send the same one is no more, which is not told, since with this one it
@@ -158,7 +203,7 @@ impl Chunks {
         chunk: i32,
         last: i32,
         payload: &Bytes,
-        given_up: &mut Vec<IncompleteMessage>,
+        given_up: &mut GivenUp,
     ) -> Option<WholePayload> {
         let bytes_max = self.bytes_max;
         let open = &mut self.open[at];
@@ -212,7 +257,7 @@ mod tests {
                 ..Default::default()
             };
             let (id, stamp) = (EntryId { ledger: 0, entry: at as u64 }, 60_000 * at as u64);
-            let mut given_up = Vec::new();
+            let mut given_up = GivenUp::default();
             state.pass(stamp, &mut given_up);
             let mut payload = format!("{}{} ", parts[1], parts[2]);
             if parts[1].starts_with("large") {
@@ -225,7 +270,8 @@ mod tests {
                 Outcome::Whole(whole) => outcome.push(String::from_utf8(whole.bytes.to_vec()).unwrap()),
                 Outcome::None | Outcome::Headless => {}
             }
-            outcome.extend(given_up.iter().map(|one| format!("{} from {}: {}", one.uuid, one.first, one.reason)));
+            outcome
+                .extend(given_up.take().iter().map(|one| format!("{} from {}: {}", one.uuid, one.first, one.reason)));
         }
         outcome.push(state.oldest().map_or("none open".to_owned(), |oldest| format!("open from {oldest}")));
         outcome
@@ -256,6 +302,35 @@ mod tests {
         assert_eq!(outcome(&killed), ["a0 a1 ", "none open"]);
         let late = ["p a 0/3 7", "p b 0/2 7", "p a 1/3 7", "p b 1/2 8"];
         assert_eq!(outcome(&late), ["b0 b1 ", "none open"]);
+    }
+
+    #[test]
+    fn of_messages_that_are_never_whole_few_are_kept() {
+        let mut state = Chunks::new(3000);
+        let mut given_up = GivenUp::default();
+        let mut begin = |at: u64, name: &str| {
+            let metadata = MessageMetadata {
+                producer_name: format!("{at} {name}"),
+                uuid: Some(at.to_string()),
+                sequence_id: at,
+                chunk_id: Some(0),
+                num_chunks_from_msg: Some(2),
+                ..Default::default()
+            };
+            state.take(EntryId { ledger: 0, entry: at }, &metadata, &Bytes::from_static(b"x"), 0, &mut given_up);
+            (state.open.len(), state.oldest().map(|oldest| oldest.entry))
+        };
+        for at in 0..OPEN_MAX as u64 {
+            begin(at, "p");
+        }
+        assert_eq!(begin(1000, "p"), (OPEN_MAX, Some(1)));
+        // Their names may be anything.
+        let name = "x".repeat(1 << 20);
+        let kept: Vec<usize> = (1001..1010).map(|at| begin(at, &name).0).collect();
+        assert_eq!(kept[5..], [3, 3, 3, 3], "{kept:?}");
+        let told = given_up.take();
+        assert_eq!(told.len(), TOLD_MAX);
+        assert!(told.iter().all(|one| one.reason == "too many others were not whole"));
     }
 
     #[test]

@@ -32,6 +32,8 @@ pub struct Continuity {
     index: Option<u64>,
     /// A ledger has begun, and no index tells whether others were before it.
     is_uncounted: bool,
+    /// Somebody says of entries that they are other numbers of messages than the broker has counted.
+    is_miscounted: bool,
 }
 
 /// What to do with an entry.
@@ -43,8 +45,13 @@ pub enum Verdict {
 }
 
 impl Continuity {
+    /// Follows the entries of another consumer; what was seen of those who count stays known.
+    pub fn begin(&mut self, expectation: Expectation) {
+        *self = Continuity { is_miscounted: self.is_miscounted, ..Continuity::new(expectation, self.allows_gaps) };
+    }
+
     pub fn new(expectation: Expectation, allows_gaps: bool) -> Self {
-        Continuity { expectation, allows_gaps, previous: None, index: None, is_uncounted: false }
+        Continuity { expectation, allows_gaps, previous: None, index: None, is_uncounted: false, is_miscounted: false }
     }
 
     /// The last entry.
@@ -63,8 +70,8 @@ impl Continuity {
             None => self.check_first(id, messages, index)?,
             Some(previous) if id <= previous => return Ok(Verdict::Repeated),
             Some(previous) => {
-                self.check_next(previous, id, messages, index)?;
-                let counts = self.index.is_some() && index.is_some();
+                let is_counted = self.check_next(previous, id, messages, index)?;
+                let counts = self.index.is_some() && index.is_some() && is_counted;
                 self.is_uncounted |= id.ledger != previous.ledger && !counts && !self.allows_gaps;
             }
         }
@@ -83,11 +90,11 @@ impl Continuity {
                 Err(Error::lost(format!("the broker began with entry {id}, before the {expected} that was asked for")))
             }
             Expectation::Beginning => match index {
-                Some(index) if index.saturating_add(1) != u64::from(messages) => Err(gone("the first of the topic")),
+                Some(index) if index >= u64::from(messages) => Err(gone("the first of the topic")),
                 _ => Ok(()),
             },
             Expectation::FirstEver(from, to) => match index {
-                Some(index) if index.saturating_add(1) != u64::from(messages) => Err(Error::lost(format!(
+                Some(index) if index >= u64::from(messages) => Err(Error::lost(format!(
                     "the oldest entry is {id}, which is not the first that the partition ever had, and its anchor has moved \
                      from {from} to {to}, though nothing was read: messages between may have been taken away; \
                      {ADVICE_UNREAD}"
@@ -99,9 +106,15 @@ impl Continuity {
         }
     }
 
-    fn check_next(&self, previous: EntryId, id: EntryId, messages: u32, index: Option<u64>) -> Result<()> {
+    /// Refuses an entry before which others are missing; whether the broker has counted as many messages as it is said to
+    /// be.
+    ///
+    /// How many messages an entry is, its producer says twice: to the broker, which counts, and in the entry. Where the two
+    /// differ and no entry lies between, none is missing. Between two ledgers nothing but the count tells, so there the
+    /// entry is refused, unless others have shown that the producers' numbers are none to count with.
+    fn check_next(&mut self, previous: EntryId, id: EntryId, messages: u32, index: Option<u64>) -> Result<bool> {
         if self.allows_gaps {
-            return Ok(());
+            return Ok(true);
         }
         let advice = "if the topic has transactions or replicated subscriptions, declare that it has gaps";
         if !previous.is_before(id) {
@@ -111,14 +124,19 @@ impl Continuity {
         }
         if let (Some(before), Some(index)) = (self.index, index) {
             let expected = before.saturating_add(u64::from(messages));
-            if index != expected {
+            if index == expected {
+                return Ok(true);
+            }
+            self.is_miscounted |= index > before && (id.ledger == previous.ledger || index < expected);
+            if !self.is_miscounted || index <= before {
                 return Err(Error::lost(format!(
                     "entry {id} ends with the topic's message {index}, expected {expected} after {previous}: \
                      messages between are missing; {advice}"
                 )));
             }
+            return Ok(false);
         }
-        Ok(())
+        Ok(true)
     }
 }
 
@@ -157,6 +175,34 @@ mod tests {
         };
         assert_eq!(follows(None), [false, false, true, false]);
         assert_eq!(follows(Some(7)), [false; 4]);
+    }
+
+    #[test]
+    fn an_entry_that_is_said_to_be_another_number_of_messages_is_no_loss() {
+        let at = |ledger, entry| EntryId { ledger, entry };
+        for claimed in [1, 3, 100, i32::MAX as u32] {
+            let mut continuity = Continuity::new(Expectation::Beginning, false);
+            // The broker counts two messages an entry.
+            for entry in 0..3u64 {
+                let messages = if entry == 1 { claimed } else { 2 };
+                assert_eq!(
+                    continuity.follow(at(3, entry), messages, Some(2 * entry + 1)),
+                    Ok(Verdict::Take),
+                    "{claimed}"
+                );
+            }
+            assert!(!continuity.take_uncounted_ledger());
+            // After that no number tells that a ledger follows another one.
+            assert_eq!(continuity.follow(at(9, 0), 1, Some(7)), Ok(Verdict::Take));
+            assert!(continuity.take_uncounted_ledger());
+            // What is stored counts on, whoever says what.
+            assert!(continuity.follow(at(9, 1), 1, Some(7)).is_err());
+        }
+        let mut begins = Continuity::new(Expectation::Beginning, false);
+        assert_eq!(begins.follow(at(3, 0), i32::MAX as u32, Some(0)), Ok(Verdict::Take));
+        let mut next = Continuity::new(Expectation::Oldest, false);
+        next.follow(at(3, 7), 1, Some(7)).unwrap();
+        assert!(next.follow(at(9, 0), 1, Some(9)).is_err(), "a ledger of one message may be missing");
     }
 
     proptest! {

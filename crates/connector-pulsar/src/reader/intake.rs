@@ -1,12 +1,12 @@
 //! Entries to messages that wait to be taken: each once, in order, and within the memory that there is.
 
 use super::broker_clock::BrokerClock;
-use super::chunks::{Chunks, OPEN_MS_MAX, Outcome, WholePayload};
+use super::chunks::{Chunks, GivenUp, OPEN_MS_MAX, Outcome, WholePayload};
 use super::continuity::{Continuity, Expectation, Verdict};
 use super::opening::{self, Opening};
 use super::permits::Permits;
 use crate::error::{Error, Result};
-use crate::message::{IncompleteMessage, Message};
+use crate::message::Message;
 use crate::position::{EntryId, MessageId, Position};
 use crate::wire::frame::{WireEntry, decode_entry};
 use bytes::Bytes;
@@ -18,7 +18,6 @@ use std::time::Duration;
 #[derive(Debug)]
 pub struct Intake {
     message_bytes_max: usize,
-    allows_gaps: bool,
     /// Where the last message stands that was received, taken or not.
     received: Option<Position>,
     /// Messages up to here are passed over.
@@ -40,7 +39,7 @@ pub struct Intake {
     waiting: VecDeque<Message>,
     waiting_bytes: usize,
     /// For the next message.
-    given_up: Vec<IncompleteMessage>,
+    given_up: GivenUp,
     broker_clock: BrokerClock,
     has_transactions: bool,
 }
@@ -49,7 +48,6 @@ impl Intake {
     pub fn new(budget_bytes: usize, message_bytes_max: usize, allows_gaps: bool, received: Option<Position>) -> Self {
         Intake {
             message_bytes_max,
-            allows_gaps,
             received,
             seen: received.map(|position| position.last),
             seen_by_ms: None,
@@ -63,7 +61,7 @@ impl Intake {
             permits: Permits::new(budget_bytes),
             waiting: VecDeque::new(),
             waiting_bytes: 0,
-            given_up: Vec::new(),
+            given_up: GivenUp::default(),
             broker_clock: BrokerClock::default(),
             has_transactions: false,
         }
@@ -72,7 +70,7 @@ impl Intake {
     /// Another consumer begins, which has no permits, and is at its first entry; before it may lie parts of messages that
     /// are not yet whole, unless it begins whole.
     pub fn begin(&mut self, expectation: Expectation, begins_whole: bool) {
-        self.continuity = Continuity::new(expectation, self.allows_gaps);
+        self.continuity.begin(expectation);
         self.begins_whole = begins_whole;
         self.is_long_since = false;
         self.first_ms = None;
@@ -145,7 +143,7 @@ impl Intake {
         let payload = self.whole_payload(id, &entry, now);
         if self.wants_earlier {
             // The entry has not been read until it is known whose part it is.
-            self.continuity = Continuity::new(Expectation::Oldest, self.allows_gaps);
+            self.continuity.begin(Expectation::Oldest);
             return Ok(());
         }
         let is_marker = metadata.marker_type.is_some();
@@ -163,7 +161,7 @@ impl Intake {
         self.permits.take(messages, largest.unwrap_or(entry.payload.len()));
         let seen = self.seen;
         for mut message in opened.into_iter().filter(|message| seen.is_none_or(|seen| message.id > seen)) {
-            message.given_up = std::mem::take(&mut self.given_up);
+            message.given_up = self.given_up.take();
             message.knows_chunks = self.begins_whole || self.is_long_since;
             self.received = Some(message.position);
             self.seen = Some(message.id);

@@ -15,7 +15,7 @@ use super::continuity::Expectation;
 use super::intake::Intake;
 use super::lookback::{Lookback, OLDEST};
 use super::options::{PartitionEnd, ReaderOptions, Start};
-use super::watch::{self, Watch, end_question};
+use super::watch::{self, Watch, end_question, last_message};
 use crate::anchor::AnchorFacts;
 use crate::conversation::{Heard, RequestId};
 use crate::error::{Error, ErrorKind, Result};
@@ -202,8 +202,9 @@ impl ReaderMachine {
         if self.phase != Phase::Reading {
             return;
         }
+        let Some(conversation) = self.link.conversation_if_read() else { return };
         let grant = self.intake.grant();
-        if let Some(conversation) = self.link.conversation().filter(|_| grant > 0) {
+        if grant > 0 {
             conversation.tell(Command::Flow(Flow { consumer_id: CONSUMER, message_permits: grant }));
         }
     }
@@ -472,17 +473,26 @@ impl Machine for ReaderMachine {
         while let Some(event) = self.link.next_event(now)? {
             self.on_event(event, now).map_err(|error| error.context(self.topic()))?;
         }
+        // The broker may have read what was backed up.
+        self.flow();
         Ok(())
     }
 
-    fn wants_input(&self) -> bool {
-        self.phase != Phase::Reading || self.intake.has_room()
+    fn stage(&self) -> &'static str {
+        match self.phase {
+            Phase::Detached => self.link.stage(),
+            Phase::Watching(_) => "taking the anchor",
+            Phase::FindingEnd(_) => "finding the end",
+            Phase::Counting(_) => "counting",
+            Phase::Subscribing(_) => "subscribing",
+            Phase::Reading if !self.watch.is_proven() => "in doubt",
+            Phase::Reading if self.is_terminated => "at the end",
+            Phase::Reading => "reading",
+        }
     }
-}
 
-/// The last message of a partition that has one.
-fn last_message(answer: &GetLastMessageIdResponse) -> Option<MessageId> {
-    let entry = EntryId::from_wire(&answer.last_message_id)?;
-    let index = answer.last_message_id.batch_index.and_then(|index| u32::try_from(index).ok()).unwrap_or(0);
-    Some(MessageId { entry, index })
+    fn wants_input(&self) -> bool {
+        // What waits for a proof is not taken before the proof has come.
+        self.phase != Phase::Reading || self.intake.has_room() || !self.watch.is_proven()
+    }
 }

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::keys::Key;
-use crate::message::{EntryFacts, Message, Payload, pairs};
+use crate::message::{EntryFacts, MESSAGE_BYTES_BESIDE, Message, Payload, pairs};
 use crate::position::{EntryId, MessageId, Position};
 use crate::wire::frame::WireEntry;
 use crate::wire::protocol::{MessageMetadata, SingleMessageMetadata};
@@ -95,7 +95,18 @@ fn parts(opening: &Opening) -> Result<Vec<(SingleMessageMetadata, Bytes)>> {
     let payload = compression::decompress(kind, opening.payload.clone(), declared, opening.message_bytes_max)?;
     // A batch of one is a batch still.
     match metadata.num_messages_in_batch {
-        Some(count) => batch::split(payload, usize::try_from(count).unwrap_or_default()),
+        Some(count) => {
+            let count = usize::try_from(count).unwrap_or_default();
+            // What is empty takes memory too, and a few bytes unpack to very many messages.
+            let most = opening.message_bytes_max / MESSAGE_BYTES_BESIDE;
+            if count > most {
+                return Err(Error::lost(format!(
+                    "a batch of {count} messages, expected at most {most}: raise the greatest size of a message if it is \
+                     wanted"
+                )));
+            }
+            batch::split(payload, count)
+        }
         None => Ok(vec![(single_of(metadata), payload)]),
     }
 }

@@ -6,6 +6,9 @@
 /// Larger grants bring nothing: the broker reads at most 100 entries at once.
 const PERMITS_MAX: usize = 1000;
 
+/// What brokers take at once.
+const GRANT_MAX: i64 = i32::MAX as i64;
+
 /// How many messages "recent" means, at least; at most twice as many.
 const RECENT: u64 = 1024;
 
@@ -32,7 +35,7 @@ impl Permits {
 
     /// The broker has sent messages.
     pub fn take(&mut self, messages: u32, largest_bytes: usize) {
-        self.granted -= i64::from(messages);
+        self.granted = self.granted.saturating_sub(i64::from(messages));
         self.largest = self.largest.max(largest_bytes);
         self.counted += u64::from(messages);
         if self.counted >= RECENT {
@@ -55,8 +58,9 @@ impl Permits {
         if self.granted > wanted / 2 {
             return 0;
         }
-        let grant = wanted - self.granted;
-        self.granted = wanted;
+        // An entry may be said to be any number of messages, which brokers take off, and brokers count in 32 bits.
+        let grant = (wanted - self.granted).clamp(0, GRANT_MAX);
+        self.granted += grant;
         u32::try_from(grant).unwrap_or(0)
     }
 
@@ -106,6 +110,21 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn entries_that_are_said_to_be_any_number_of_messages_bring_nothing_to_a_halt() {
+        let mut permits = Permits::new(10_000);
+        let mut at_broker = i64::from(permits.grant(0));
+        for _ in 0..3 {
+            permits.take(i32::MAX as u32, 1000);
+            at_broker -= i64::from(i32::MAX);
+        }
+        while let grant @ 1.. = permits.grant(0) {
+            assert!(i32::try_from(grant).is_ok(), "{grant} permits, which no broker takes");
+            at_broker += i64::from(grant);
+        }
+        assert_eq!(at_broker, 10);
     }
 
     #[test]

@@ -7,7 +7,7 @@
 use crate::anchor::{Anchor, AnchorFacts, AnchorPlace};
 use crate::conversation::{Conversation, RequestId};
 use crate::error::{Error, ErrorKind, Result};
-use crate::position::EntryId;
+use crate::position::{EntryId, MessageId};
 use crate::wire::protocol::{
     Ack, Command, ConsumerStats, ConsumerStatsResponse, GetLastMessageId, GetLastMessageIdResponse, MessageIdData,
     Subscribe,
@@ -215,6 +215,13 @@ impl Watch {
 /// Asks where the topic ends, and with that where the anchor stands.
 pub fn end_question(request_id: RequestId) -> Command {
     Command::GetLastMessageId(GetLastMessageId { consumer_id: CONSUMER, request_id })
+}
+
+/// The last message of a partition that has one.
+pub fn last_message(answer: &GetLastMessageIdResponse) -> Option<MessageId> {
+    let entry = EntryId::from_wire(&answer.last_message_id)?;
+    let index = answer.last_message_id.batch_index.and_then(|index| u32::try_from(index).ok()).unwrap_or(0);
+    Some(MessageId { entry, index })
 }
 
 #[cfg(test)]
