@@ -5,6 +5,7 @@
 mod added;
 mod anchors;
 mod away;
+mod clocks;
 mod decided;
 mod entry;
 mod explained;

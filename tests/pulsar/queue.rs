@@ -1,7 +1,7 @@
 //! A topic as a queue: a job acknowledges what its checkpoints have, and loses nothing over kills.
 
 use crate::project::{Folder, RUN};
-use connector_pulsar::{PartitionReader, ReaderOptions, Service, Settings, Start, TopicName};
+use connector_pulsar::{PartitionReader, ProducerClocks, ReaderOptions, Service, Settings, Start, TopicName};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -89,6 +89,7 @@ impl Place {
             name: "names".to_owned(),
             budget_bytes: 1 << 20,
             allows_gaps: false,
+            producer_clocks: ProducerClocks::default(),
         };
         let settings = Settings::new(Service::parse(url).unwrap());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

@@ -10,3 +10,4 @@ mod ended;
 mod frontiers;
 mod joined;
 mod log;
+mod two_clocks;

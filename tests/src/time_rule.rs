@@ -94,6 +94,57 @@ pub fn due(partitions: &[&PartitionTimes], time: i64) -> i64 {
     partitions.iter().filter_map(|times| times.passes(time)).max().expect("the row itself is in a partition")
 }
 
+/// A partition as it was really written: when each of its messages was there, and what the clock showed then by which
+/// they arrive. That may be the clock of one broker after the other, or of producers.
+#[derive(Clone, Debug)]
+pub struct RealPartition {
+    /// The rule over its log.
+    pub times: PartitionTimes,
+    /// The moment at which each message was there.
+    pub there: Vec<i64>,
+    /// From moments on, ascending: by how much the clock is ahead.
+    pub ahead: Vec<(i64, i64)>,
+}
+
+impl RealPartition {
+    /// The moment from which on nothing at or before a time can come; silence shows that a margin later.
+    fn passes(&self, time: i64, margin: i64) -> Option<i64> {
+        let by_message = self.times.passed_by_message(time).map(|message| self.there[message]);
+        let last = self.times.first_beyond(time).checked_sub(1).map(|last| self.there[last]);
+        let by_silence = self.times.passed_by_silence(time).zip(last);
+        let by_silence = by_silence.map(|(shown, since)| self.shows(shown + margin, since));
+        by_message.into_iter().chain(by_silence).min()
+    }
+
+    /// The first moment since another one at which the clock shows a time, or a later one.
+    fn shows(&self, time: i64, since: i64) -> i64 {
+        let ends = self.ahead.iter().skip(1).map(|(from, _)| *from).chain([i64::MAX]);
+        let moments = self.ahead.iter().zip(ends).map(|(&(from, ahead), end)| (from.max(time - ahead).max(since), end));
+        moments.filter(|(moment, end)| moment < end).map(|(moment, _)| moment).min().unwrap_or(i64::MAX)
+    }
+}
+
+/// The moment at which a row of a time has to come out where clocks differ, and silence counts for less by a margin.
+pub fn due_by_clocks(partitions: &[RealPartition], time: i64, margin: i64) -> i64 {
+    partitions.iter().filter_map(|times| times.passes(time, margin)).max().expect("the row itself is in a partition")
+}
+
+#[test]
+fn silence_is_counted_by_the_clock_that_a_partition_has_then() {
+    let stamp = |event: i64, arrival: i64| Stamp { event: event * SECOND, arrival: arrival * SECOND };
+    let of = |ahead: &[(i64, i64)]| RealPartition {
+        times: PartitionTimes::new(&[stamp(5, 5)], 0),
+        there: vec![5 * SECOND],
+        ahead: ahead.iter().map(|&(from, ahead)| (from * SECOND, ahead * SECOND)).collect(),
+    };
+    let due = |partition: RealPartition| due_by_clocks(&[partition], 10 * SECOND, 0);
+    assert_eq!(due(of(&[(0, 0)])), 11 * SECOND + 1);
+    // The topic goes to a broker whose clock is behind, after 8 s; to one that is ahead; and when all was said.
+    assert_eq!(due(of(&[(0, 0), (8, -3)])), 14 * SECOND + 1);
+    assert_eq!(due(of(&[(0, 0), (8, 5)])), 8 * SECOND);
+    assert_eq!(due(of(&[(0, 0), (12, -3)])), 11 * SECOND + 1);
+}
+
 #[test]
 fn a_row_waits_for_the_delay_and_for_silence() {
     let times = |stamps: &[(i64, i64)], delay| {

@@ -90,7 +90,7 @@ pub use pattern::TopicPattern;
 pub use position::{EntryId, MessageId, Position};
 pub use producer::{EarlierMessages, Guarantee, OutgoingMessage, ProducerOptions};
 pub use queue::{QueueConsumer, QueueOptions, QueueStats, QueueTopic};
-pub use reader::{PartitionEnd, ReaderOptions, Start};
+pub use reader::{Drained, PartitionEnd, ProducerClocks, ReaderOptions, Start};
 pub use settings::Settings;
 pub use sink::{SinkPosition, TopicSink};
 pub use tail::Tail;

@@ -8,7 +8,7 @@ use crate::gone_log::GoneLog;
 use crate::hold::{AnchorShown, Hold};
 use crate::partition_log::PulsarLog;
 use crate::pattern::Listed;
-use crate::reader::Start;
+use crate::reader::{ProducerClocks, Start};
 use crate::runtime;
 use crate::settings::Settings;
 use crate::topic::TopicName;
@@ -16,6 +16,10 @@ use dataflow::{Error, PartitionLog, Result, Span, Topic, TopicId};
 use std::collections::BTreeSet;
 use std::sync::PoisonError;
 use std::time::Duration;
+
+/// Where brokers do not stamp, a job takes no silence for known before producers have had so much time to show that their
+/// clocks are not right.
+const DOUBT: Duration = Duration::from_secs(1);
 
 /// A topic of a Pulsar cluster.
 pub struct PulsarTopic {
@@ -25,6 +29,7 @@ pub struct PulsarTopic {
     partitions: Partitions,
     settings: Settings,
     held: Option<Held>,
+    producer_clocks: ProducerClocks,
 }
 
 /// What the partitions of a topic are.
@@ -94,7 +99,15 @@ impl PulsarTopic {
             0 => Partitions::None,
             partitions => Partitions::Numbered(partitions),
         };
-        PulsarTopic { name: name.to_owned(), full_name, id, partitions, settings, held: None }
+        PulsarTopic {
+            name: name.to_owned(),
+            full_name,
+            id,
+            partitions,
+            settings,
+            held: None,
+            producer_clocks: ProducerClocks::default(),
+        }
     }
 
     /// Topics that are read as the partitions of one.
@@ -186,6 +199,7 @@ impl PulsarTopic {
             partitions: self.partitions.clone(),
             settings: self.settings.clone(),
             held,
+            producer_clocks: ProducerClocks::default(),
         })
     }
 
@@ -271,7 +285,13 @@ impl Topic for PulsarTopic {
             return Ok(Box::new(GoneLog::after(after)));
         }
         let start = after.map_or(Start::Oldest, |after| Start::AfterMessage(message_id(after)));
-        Ok(Box::new(PulsarLog::open(&self.settings, &self.partition(partition)?, start, None)?))
+        Ok(Box::new(PulsarLog::open(
+            &self.settings,
+            &self.partition(partition)?,
+            start,
+            None,
+            ProducerClocks::default(),
+        )?))
     }
 
     fn hold(&self, partition: u32, after: Option<dataflow::Position>) -> Result<Box<dyn PartitionLog>> {
@@ -284,7 +304,7 @@ impl Topic for PulsarTopic {
             let begun_at = held.begun_at.get(partition as usize).copied().flatten();
             Some(Hold { anchor: Anchor { name: held.name.clone(), is_made: true, begun_at }, shown })
         };
-        let hold = self.held.as_ref().and_then(hold);
-        Ok(Box::new(PulsarLog::open(&self.settings, &self.partition(partition)?, start, hold)?))
+        let (hold, clocks) = (self.held.as_ref().and_then(hold), self.producer_clocks.doubted_for(DOUBT));
+        Ok(Box::new(PulsarLog::open(&self.settings, &self.partition(partition)?, start, hold, clocks)?))
     }
 }

@@ -11,7 +11,7 @@ use crate::client::chance;
 use crate::contract::{coordinate, message_id, time_of};
 use crate::hold::Hold;
 use crate::partition_task::run;
-use crate::reader::{ReaderOptions, Start, made_again};
+use crate::reader::{ProducerClocks, ReaderOptions, Start, made_again};
 use crate::release::Needs;
 use crate::runtime;
 use crate::settings::Settings;
@@ -35,12 +35,14 @@ pub struct PulsarLog {
 
 impl PulsarLog {
     /// Opens a partition at the message after a position, at the first that is there, or at its end. With an anchor it
-    /// waits for another holder to leave it, for 90 s at most.
+    /// waits for another holder to leave it, for 90 s at most. Where brokers do not stamp, producers have some time to show
+    /// that their clocks are not right.
     pub fn open(
         settings: &Settings,
         topic: &TopicName,
         start: Start,
         hold: Option<Hold>,
+        producer_clocks: ProducerClocks,
     ) -> dataflow::Result<PulsarLog> {
         let options = ReaderOptions {
             topic: topic.clone(),
@@ -49,6 +51,7 @@ impl PulsarLog {
             name: format!("riverrun-{:08x}", chance() as u32),
             budget_bytes: READER_BYTES,
             allows_gaps: false,
+            producer_clocks,
         };
         let given = match start {
             Start::After(position) => Some(coordinate(position.last)),
@@ -143,6 +146,7 @@ impl PartitionLog for PulsarLog {
 
     fn arrived_by(&mut self, arrival: ProcessingTime) {
         self.arrived_by = Some(arrival);
+        self.shared.state().arrived_by_ms = u64::try_from(arrival.0 / 1000).unwrap_or(0);
     }
 
     fn durable(&mut self, message: Position) {

@@ -5,7 +5,7 @@ use crate::contract::{MARGIN, coordinate, time_of};
 use crate::error::Result;
 use crate::hold::Hold;
 use crate::message::{Message, Payload};
-use crate::reader::{PartitionEnd, ReaderOptions};
+use crate::reader::{Drained, PartitionEnd, ReaderOptions};
 use crate::schemas::Schemas;
 use crate::settings::Settings;
 use crate::topic::TopicName;
@@ -105,7 +105,7 @@ async fn keep_what_came(
     let first = match came {
         Came::End(end) => {
             shared.tell(|state| {
-                state.end = Some(log_end(end));
+                state.end = Some(log_end(end, state.arrived_by_ms.max(*arrival_ms)));
                 (state.end_is_new, state.asks_end) = (true, false);
             });
             return Ok(());
@@ -169,8 +169,16 @@ fn readable(message: Message, arrival_ms: &mut u64) -> ReadMessage {
     ReadMessage { message: read, producer, oldest }
 }
 
-fn log_end(end: PartitionEnd) -> LogEnd {
+fn log_end(end: PartitionEnd, arrival_ms: u64) -> LogEnd {
+    // What comes next arrives after the message before it, also where that one's producer had a clock that is ahead.
+    let arrives_ms = |published_ms: u64| arrival_ms.max(published_ms);
+    let drained = end.drained.map(|drained| match drained {
+        Drained::BrokerTime(millis) => time_of(millis),
+        Drained::Silence { published_ms, silence } => {
+            time_of(arrives_ms(published_ms).saturating_add(u64::try_from(silence.as_millis()).unwrap_or(u64::MAX)))
+        }
+    });
     // Where the broker does not tell its time, silence says nothing.
-    let drained = end.broker_time_ms.map(|millis| time_of(millis).0.saturating_sub(MARGIN.0));
+    let drained = drained.map(|drained| drained.0.saturating_sub(MARGIN.0));
     LogEnd { last: end.last.map(coordinate), drained_to: ProcessingTime(drained.unwrap_or(i64::MIN)) }
 }

@@ -18,7 +18,7 @@ use crate::client::{
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::Payload;
 use crate::producer::{EarlierMessages, Guarantee, OutgoingMessage, ProducerOptions};
-use crate::reader::{ReaderOptions, Start};
+use crate::reader::{ProducerClocks, ReaderOptions, Start};
 use crate::settings::Settings;
 use crate::topic::{Namespace, TopicName};
 use crate::wire::protocol::CompressionType;
@@ -125,6 +125,7 @@ async fn names(settings: &Settings, list: &TopicName) -> Result<Vec<TopicName>> 
         name: format!("riverrun-list-{:08x}", chance() as u32),
         budget_bytes: 1 << 20,
         allows_gaps: false,
+        producer_clocks: ProducerClocks::default(),
     };
     let reading = async {
         let mut reader = PartitionReader::new(settings.clone(), options);

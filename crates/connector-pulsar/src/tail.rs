@@ -2,7 +2,7 @@
 
 use crate::live_topic::PulsarTopic;
 use crate::partition_log::PulsarLog;
-use crate::reader::Start;
+use crate::reader::{ProducerClocks, Start};
 use dataflow::{Message, PartitionLog, Result, Topic};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::task::{Wake, Waker};
@@ -23,7 +23,13 @@ impl Tail {
         let start = if from_start { Start::Oldest } else { Start::End };
         let alarm = Arc::new(Alarm::default());
         let open = |partition| {
-            let mut log = PulsarLog::open(topic.settings(), &topic.partition(partition)?, start, None)?;
+            let mut log = PulsarLog::open(
+                topic.settings(),
+                &topic.partition(partition)?,
+                start,
+                None,
+                ProducerClocks::default(),
+            )?;
             log.wake(&Waker::from(alarm.clone()))?;
             Ok(log)
         };

@@ -61,6 +61,8 @@ pub struct State {
     pub bytes: usize,
     /// When the entry was stored after which the reader began; known before any message comes.
     pub begun_after_ms: Option<u64>,
+    /// When the message had arrived, at the latest, after which the reader began, as far as the job knows.
+    pub arrived_by_ms: u64,
     /// What ended the reader; the messages before it come first.
     pub failed: Option<Error>,
     pub end: Option<LogEnd>,

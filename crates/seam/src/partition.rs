@@ -51,6 +51,8 @@ pub(crate) struct Partition {
     vain: u32,
     // How often it is still asked once more.
     further: u32,
+    // By how much the clock by which its messages arrive is ahead of ours, as far as arrivals and answers have shown.
+    ahead: Span,
     // How many messages were given out since the checkpoint before.
     given: u64,
 }
@@ -97,6 +99,7 @@ impl Partition {
             awaits: false,
             vain: 0,
             further: 0,
+            ahead: Span::ZERO,
             given: 0,
             topic: topic.id().clone(),
         };
@@ -297,11 +300,20 @@ impl Partition {
     /// The time now. Where the clock was set back a question that lies ahead of it was asked long enough ago.
     pub fn look_at_clock(&mut self, now: ProcessingTime) {
         self.asked = self.asked.filter(|&asked| asked <= now);
+        if let Some(arrival) = self.clock.arrival() {
+            self.is_at_least(arrival, now);
+        }
+    }
+
+    /// The clock by which messages arrive shows this time, or a later one, now: that of another machine, or of producers.
+    fn is_at_least(&mut self, time: ProcessingTime, now: ProcessingTime) {
+        self.ahead = self.ahead.max(Span(time.0.saturating_sub(now.0)));
     }
 
     /// When to ask how far it is drained so that its watermark reaches what is due, or goes a little further where it has
     /// just done so; `None` when there is more to read, or when silence does not move it there. After a question there is
-    /// a pause, and an answer that was on its way is taken as soon as it is here.
+    /// a pause, and an answer that was on its way is taken as soon as it is here. The first
+    /// answer shows what its clock is to ours, so that question does not wait.
     pub fn ask_at(&self, due: Option<EventTime>, pause: Span) -> Option<ProcessingTime> {
         if self.presence != Presence::Present || !self.caught_up || self.end.is_some() {
             return None;
@@ -310,7 +322,8 @@ impl Partition {
         let sought = due.filter(|&due| self.level < due).or(further)?;
         // A partition that is asked at a time may answer for the microsecond before it, or for its margin before.
         let reached = self.clock.drained_for(sought)?.plus(Span(1)).plus(self.margin);
-        let Some(asked) = self.asked else { return Some(reached) };
+        let reached = ProcessingTime(reached.0.saturating_sub(self.ahead.0));
+        let Some(asked) = self.asked else { return Some(ProcessingTime(i64::MIN)) };
         let again = |doubled: u32| Span(ASK_AGAIN.0 << doubled.min(DOUBLED_MAX));
         match (self.awaits, self.log.awaits_end(), self.vain) {
             (true, false, _) => Some(asked),
@@ -330,6 +343,7 @@ impl Partition {
         if self.caught_up {
             self.level = self.level.max(self.clock.watermark_drained(end.drained_to).unwrap_or(EventTime::MIN));
         }
+        self.is_at_least(end.drained_to.plus(self.margin), now);
         // The pause counts from the question, and not from its answer.
         let is_answer = std::mem::replace(&mut self.awaits, self.log.awaits_end());
         if self.awaits || !is_answer {

@@ -5,7 +5,7 @@ use super::script::{Script, Step};
 use crate::anchor::Anchor;
 use crate::message::{Message, Payload};
 use crate::position::{EntryId, MessageId, Position};
-use crate::reader::{ReaderMachine, ReaderOptions, Start};
+use crate::reader::{ProducerClocks, ReaderMachine, ReaderOptions, Start};
 use crate::wire::protocol::Command;
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -41,6 +41,7 @@ pub fn play(options: u8, script: &Script) -> Result<Played, String> {
         name: "reader".to_owned(),
         budget_bytes: BUDGET_BYTES,
         allows_gaps: options & 2 != 0,
+        producer_clocks: ProducerClocks::default().doubted_for(Duration::from_secs(u64::from(options >> 7))),
     };
     let machine = ReaderMachine::new(settings(), options.clone(), 1);
     play_to(Reader { machine, options, last, position: None, said: BTreeSet::new(), payloads: Vec::new() }, script)

@@ -1,9 +1,10 @@
 //! Entries to messages that wait to be taken: each once, in order, and within the memory that there is.
 
-use super::broker_clock::BrokerClock;
+use super::arrival_clock::ArrivalClock;
 use super::chunks::{Chunks, GivenUp, OPEN_MS_MAX, Outcome, WholePayload};
 use super::continuity::{Continuity, Expectation, Verdict};
 use super::opening::{self, Opening};
+use super::options::{Drained, ReaderOptions};
 use super::permits::Permits;
 use crate::error::{Error, Result};
 use crate::message::Message;
@@ -40,12 +41,14 @@ pub struct Intake {
     waiting_bytes: usize,
     /// For the next message.
     given_up: GivenUp,
-    broker_clock: BrokerClock,
+    /// What time it is where messages arrive.
+    pub clock: ArrivalClock,
     has_transactions: bool,
 }
 
 impl Intake {
-    pub fn new(budget_bytes: usize, message_bytes_max: usize, allows_gaps: bool, received: Option<Position>) -> Self {
+    pub fn new(options: &ReaderOptions, message_bytes_max: usize, received: Option<Position>) -> Self {
+        let allows_gaps = options.allows_gaps;
         Intake {
             message_bytes_max,
             received,
@@ -58,18 +61,18 @@ impl Intake {
             is_long_since: false,
             first_ms: None,
             wants_earlier: false,
-            permits: Permits::new(budget_bytes),
+            permits: Permits::new(options.budget_bytes),
             waiting: VecDeque::new(),
             waiting_bytes: 0,
             given_up: GivenUp::default(),
-            broker_clock: BrokerClock::default(),
+            clock: ArrivalClock::new(options.producer_clocks.clone()),
             has_transactions: false,
         }
     }
 
     /// Another consumer begins, which has no permits, and is at its first entry; before it may lie parts of messages that
-    /// are not yet whole, unless it begins whole.
-    pub fn begin(&mut self, expectation: Expectation, begins_whole: bool) {
+    /// are not yet whole, unless it begins whole. The partition ends at `end`.
+    pub fn begin(&mut self, expectation: Expectation, begins_whole: bool, end: Option<EntryId>) {
         self.continuity.begin(expectation);
         self.begins_whole = begins_whole;
         self.is_long_since = false;
@@ -77,7 +80,7 @@ impl Intake {
         self.chunks = Chunks::new(self.message_bytes_max);
         self.permits.reset();
         self.given_up.clear();
-        self.broker_clock = BrokerClock::default();
+        self.clock.begin(end);
     }
 
     /// Passes over what was there up to the end of a partition.
@@ -112,19 +115,16 @@ impl Intake {
         self.permits.has_room(self.waiting_bytes)
     }
 
-    /// The broker's time at a moment of this connection, where it bounds what is not there yet.
-    pub fn broker_time_ms(&mut self, moment: Duration) -> Option<u64> {
-        if self.has_transactions { None } else { self.broker_clock.at(moment) }
+    /// Up to when nothing more was there than what lies up to `end`, where the partition ended at a moment; none where
+    /// messages become visible later than they are stamped.
+    pub fn drained(&mut self, end: Option<MessageId>, moment: Duration) -> Option<Drained> {
+        let end = end.map(|end| end.entry);
+        if self.has_transactions { None } else { self.clock.drained(end, moment) }
     }
 
-    /// The broker's clock showed this time at, or before, a moment of this connection.
-    pub fn observe_broker_time(&mut self, time_ms: u64, moment: Duration) {
-        self.broker_clock.observe(time_ms, moment);
-    }
-
-    /// Whether the broker's time can be told now.
-    pub fn knows_broker_time(&mut self, now: Duration) -> bool {
-        self.broker_clock.at(now).is_some()
+    /// Whether an entry is still to come again after which this reader began.
+    pub fn waits_for_place(&self) -> bool {
+        self.received.is_some_and(|received| !self.clock.has_received(received.last.entry))
     }
 
     /// Takes what followed a MESSAGE command.
@@ -219,9 +219,8 @@ impl Intake {
 
     /// The payload of an entry, or of the message that is whole with this chunk.
     fn whole_payload(&mut self, id: EntryId, entry: &WireEntry, now: Duration) -> Option<WholePayload> {
-        if let Some(stamp) = entry.broker.and_then(|broker| broker.broker_timestamp) {
-            self.broker_clock.observe(stamp, now);
-        }
+        let stamp = entry.broker.and_then(|broker| broker.broker_timestamp);
+        self.clock.receive(id, stamp, entry.metadata.publish_time, now);
         let stamp = stamp_of(entry);
         let first = *self.first_ms.get_or_insert(stamp);
         self.is_long_since |= stamp > first.saturating_add(OPEN_MS_MAX);

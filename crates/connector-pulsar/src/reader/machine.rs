@@ -10,12 +10,12 @@
 //! The broker says when it took the subscription, by its own clock. That is forgotten after some minutes without
 //! messages, and then a question for the end subscribes anew.
 
-use super::broker_date;
 use super::continuity::Expectation;
 use super::intake::Intake;
 use super::lookback::{Lookback, OLDEST};
 use super::options::{PartitionEnd, ReaderOptions, Start};
-use super::watch::{self, Watch, end_question, last_message};
+use super::questions::Questions;
+use super::watch::{self, Watch, last_message};
 use crate::anchor::AnchorFacts;
 use crate::conversation::{Heard, RequestId};
 use crate::error::{Error, ErrorKind, Result};
@@ -25,9 +25,7 @@ use crate::message::Message;
 use crate::position::{EntryId, MessageId, Position};
 use crate::settings::Settings;
 use crate::wire::frame::Frame;
-use crate::wire::protocol::{
-    Command, ConsumerStats, Delivery, Flow, GetLastMessageIdResponse, MessageIdData, ServerError, Subscribe,
-};
+use crate::wire::protocol::{Command, Delivery, Flow, GetLastMessageIdResponse, MessageIdData, ServerError, Subscribe};
 use bytes::Bytes;
 use std::time::Duration;
 
@@ -68,12 +66,7 @@ pub struct ReaderMachine {
     is_terminated: bool,
     /// The entry at which something was wrong, and how often.
     doubted: Option<(EntryId, u32)>,
-    end_request: Option<(RequestId, Duration)>,
-    end: Option<PartitionEnd>,
-    /// Asks when the broker took the subscription, which it did before this moment.
-    since_request: Option<(RequestId, Duration)>,
-    /// Whether it has said that on this connection.
-    has_told_time: bool,
+    questions: Questions,
 }
 
 impl ReaderMachine {
@@ -86,7 +79,7 @@ impl ReaderMachine {
         let knows_chunks = !matches!(options.start, Start::End | Start::AfterMessage(_));
         ReaderMachine {
             watch: Watch::new(options.anchor.clone(), received.map(|position| position.oldest_needed())),
-            intake: Intake::new(options.budget_bytes, settings.message_bytes_max, options.allows_gaps, received),
+            intake: Intake::new(&options, settings.message_bytes_max, received),
             link: Link::new(settings, options.topic.clone(), seed),
             options,
             phase: Phase::Detached,
@@ -98,10 +91,7 @@ impl ReaderMachine {
             lookback: Lookback::default(),
             is_terminated: false,
             doubted: None,
-            end_request: None,
-            end: None,
-            since_request: None,
-            has_told_time: false,
+            questions: Questions::default(),
         }
     }
 
@@ -157,45 +147,24 @@ impl ReaderMachine {
 
     /// Asks where the partition ends; `take_end` has the answer once it is here.
     pub fn ask_end(&mut self, now: Duration) {
-        self.end = None;
-        if self.phase == Phase::Reading && self.has_told_time && !self.intake.knows_broker_time(now) {
+        if self.phase == Phase::Reading && self.questions.has_told_time && !self.intake.clock.knows_broker_time(now) {
             self.link.renew(now);
             return;
         }
-        self.end_request = match (self.phase, self.link.conversation()) {
-            (Phase::Reading, Some(conversation)) => {
-                Some((conversation.ask("where the topic ends", end_question, now), now))
-            }
-            _ => None,
-        };
+        let conversation = self.link.conversation().filter(|_| self.phase == Phase::Reading);
+        self.questions.ask_end(conversation, now);
     }
 
     /// The answer to the last question.
     ///
     /// A question that a connection took with it has to be asked again.
     pub fn take_end(&mut self) -> Option<PartitionEnd> {
-        self.end.take()
+        self.questions.take_end()
     }
 
     /// Whether a question for the end is on its way.
     pub fn is_asking_end(&self) -> bool {
-        self.end_request.is_some()
-    }
-
-    fn ask_since(&mut self, now: Duration) {
-        let ask = |request_id| Command::ConsumerStats(ConsumerStats { request_id, consumer_id: CONSUMER });
-        if let Some(conversation) = self.link.conversation() {
-            self.since_request = Some((conversation.ask("when it took the subscription", ask, now), now));
-        }
-    }
-
-    fn on_since(&mut self, request: RequestId, since: Option<&str>) {
-        if let Some((_, subscribed_at)) = self.since_request.take_if(|(asked, _)| *asked == request)
-            && let Some(since_ms) = since.and_then(broker_date::parse_ms)
-        {
-            self.intake.observe_broker_time(since_ms, subscribed_at);
-            self.has_told_time = true;
-        }
+        self.questions.is_asking_end()
     }
 
     fn flow(&mut self) {
@@ -217,9 +186,7 @@ impl ReaderMachine {
         match event {
             Event::Detached => {
                 self.phase = Phase::Detached;
-                self.end_request = None;
-                self.since_request = None;
-                self.has_told_time = false;
+                self.questions.detached();
                 self.watch.detached();
                 Ok(())
             }
@@ -249,7 +216,8 @@ impl ReaderMachine {
             (Phase::Reading, Command::GetLastMessageIdResponse(answer)) => self.on_end(request, &answer),
             (Phase::Reading, Command::ConsumerStatsResponse(answer)) => {
                 if !self.watch.take_facts(request, &answer) {
-                    self.on_since(request, answer.connected_since.as_deref());
+                    let since = answer.connected_since.as_deref();
+                    self.questions.told_since(request, since, &mut self.intake);
                 }
                 Ok(())
             }
@@ -258,8 +226,7 @@ impl ReaderMachine {
                 self.busy_since = None;
                 self.watch.subscribed();
                 if let Some(conversation) = self.link.conversation() {
-                    let request = conversation.ask("where the topic ends", end_question, now);
-                    self.phase = Phase::FindingEnd(request);
+                    self.phase = Phase::FindingEnd(self.questions.ask_beginning(conversation, now));
                 }
                 Ok(())
             }
@@ -282,7 +249,7 @@ impl ReaderMachine {
             }
             (Phase::Subscribing(asked), Command::Success(_)) if asked == request => {
                 self.phase = Phase::Reading;
-                self.ask_since(now);
+                self.questions.ask_since(self.link.conversation(), CONSUMER, now);
                 self.flow();
                 if let Some(conversation) = self.link.conversation() {
                     self.watch.move_on(conversation, now);
@@ -295,10 +262,7 @@ impl ReaderMachine {
 
     fn on_end(&mut self, request: RequestId, answer: &GetLastMessageIdResponse) -> Result<()> {
         self.watch.check(Some(request), answer)?;
-        if let Some((_, asked_at)) = self.end_request.take_if(|(asked, _)| *asked == request) {
-            self.end =
-                Some(PartitionEnd { last: last_message(answer), broker_time_ms: self.intake.broker_time_ms(asked_at) });
-        }
+        self.questions.ends(request, last_message(answer), &mut self.intake);
         Ok(())
     }
 
@@ -338,7 +302,12 @@ impl ReaderMachine {
             )));
         }
         let (expectation, start, begins_whole) = self.beginning();
-        self.intake.begin(expectation, begins_whole);
+        let end = end.map(|end| end.entry);
+        self.intake.begin(expectation, begins_whole, end);
+        self.intake.clock.doubt_until(now + self.options.producer_clocks.doubted_for);
+        if let Some(asked_at) = self.questions.asked_beginning() {
+            self.intake.clock.ended_at(end, asked_at);
+        }
         let topic = self.options.topic.to_string();
         let subscription = self.fresh_name("read");
         let Some(conversation) = self.link.conversation() else { return Ok(()) };
@@ -434,6 +403,8 @@ impl ReaderMachine {
                 self.doubted = self.doubted.filter(|(doubted, _)| id < *doubted);
                 self.link.succeed();
                 self.know_chunks(id, now);
+                self.questions.tell_end(&mut self.intake);
+                self.questions.ask_of_clock(self.link.conversation(), &mut self.intake, now);
                 if self.intake.take_uncounted_ledger()
                     && let Some(conversation) = self.link.conversation()
                 {

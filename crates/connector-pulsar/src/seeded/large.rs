@@ -7,7 +7,7 @@ use crate::error::ErrorKind;
 use crate::machine::Machine;
 use crate::message::Payload;
 use crate::producer::{EarlierMessages, Guarantee, OutgoingMessage, ProducerMachine, ProducerOptions};
-use crate::reader::{ReaderMachine, ReaderOptions, Start};
+use crate::reader::{ProducerClocks, ReaderMachine, ReaderOptions, Start};
 use crate::topic::TopicName;
 use crate::wire::compression;
 use crate::wire::frame::{decode_entry, encode_entry};
@@ -166,6 +166,7 @@ fn read(broker: &mut ScriptedBroker, seed: u64) -> Vec<Bytes> {
             name: "reader".into(),
             budget_bytes: 3000,
             allows_gaps: false,
+            producer_clocks: ProducerClocks::default(),
         };
         ReaderMachine::new(settings(), options, 1)
     };

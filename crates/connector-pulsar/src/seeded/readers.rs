@@ -4,7 +4,7 @@ use super::broker::{ScriptedBroker, Troubles};
 use super::harness::{Chance, Harness, settings};
 use crate::message::Payload;
 use crate::position::Position;
-use crate::reader::{ReaderMachine, ReaderOptions, Start};
+use crate::reader::{ProducerClocks, ReaderMachine, ReaderOptions, Start};
 use crate::topic::TopicName;
 use crate::wire::frame::encode_entry;
 use crate::wire::protocol::{CompressionType, MessageMetadata, SingleMessageMetadata};
@@ -97,6 +97,7 @@ fn machine(start: Start) -> ReaderMachine {
         name: "reader".into(),
         budget_bytes: 3000,
         allows_gaps: false,
+        producer_clocks: ProducerClocks::default(),
     };
     ReaderMachine::new(settings(), options, 1)
 }

@@ -62,6 +62,19 @@ pub struct Standalone {
     pub(super) settings: String,
     pub(super) ports: Ports,
     pub(super) process: Option<(Child, ChildStdin)>,
+    /// What its process has in its environment beside what this one has.
+    pub(super) environment: Vec<(String, String)>,
+    pub(super) role: Role,
+}
+
+/// Which of the brokers of a cluster it is.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Role {
+    Only,
+    /// It has the storage, and a server of metadata at this port.
+    First(u16),
+    /// It uses those of the first.
+    Second(u16),
 }
 
 pub(super) fn free_ports() -> Result<Ports> {
@@ -106,11 +119,42 @@ impl Standalone {
     /// The settings are lines of `name=value` that go over the ones that are made for development; `@broker@` in them
     /// stands for the broker's port.
     pub fn start(cache: &Path, folder: &Path, settings: &str) -> Result<Self> {
+        Standalone::start_in(&[], cache, folder, settings)
+    }
+
+    /// The same for a broker that has more in its environment.
+    pub fn start_in(environment: &[(String, String)], cache: &Path, folder: &Path, settings: &str) -> Result<Self> {
+        Standalone::start_as(Role::Only, environment, cache, folder, settings)
+    }
+
+    /// Starts two brokers of one cluster, each with an environment: topics can go from one to the other. Whoever is asked
+    /// for a topic that none has takes it.
+    pub fn start_two(
+        environments: [&[(String, String)]; 2],
+        cache: &Path,
+        folder: &Path,
+        settings: &str,
+    ) -> Result<[Self; 2]> {
+        let [port, ..] = free_ports()?;
+        let start =
+            |role, environment, name| Standalone::start_as(role, environment, cache, &folder.join(name), settings);
+        let first = start(Role::First(port), environments[0], "first")?;
+        let second = start(Role::Second(port), environments[1], "second")?;
+        Ok([first, second])
+    }
+
+    fn start_as(
+        role: Role,
+        environment: &[(String, String)],
+        cache: &Path,
+        folder: &Path,
+        settings: &str,
+    ) -> Result<Self> {
         let jars = fetch(cache)?;
         fs::create_dir_all(folder).map_err(at(folder))?;
         let folder = folder.canonicalize().map_err(at(folder))?;
-        let settings = settings.to_owned();
-        let mut broker = Standalone { folder, jars, settings, ports: free_ports()?, process: None };
+        let (settings, environment) = (settings.to_owned(), environment.to_vec());
+        let mut broker = Standalone { folder, jars, settings, ports: free_ports()?, process: None, environment, role };
         broker.restart()?;
         Ok(broker)
     }
@@ -182,7 +226,13 @@ impl Standalone {
         let [broker, admin, _] = self.ports;
         let ports = format!("brokerServicePort={broker}\nwebServicePort={admin}\n");
         let settings = self.settings.replace("@broker@", &broker.to_string());
-        let text = [include_str!("files/standalone.conf"), &ports, &settings].join("\n");
+        let metadata = match self.role {
+            Role::Only | Role::First(_) => String::new(),
+            Role::Second(port) => {
+                format!("metadataStoreUrl=zk:127.0.0.1:{port}\nconfigurationMetadataStoreUrl=zk:127.0.0.1:{port}\n")
+            }
+        };
+        let text = [include_str!("files/standalone.conf"), &ports, &metadata, &settings].join("\n");
         for (name, text) in [("standalone.conf", text.as_str()), ("log4j2.xml", include_str!("files/log4j2.xml"))] {
             let path = self.folder.join(name);
             fs::write(&path, text).map_err(at(&path))?;
@@ -209,15 +259,20 @@ impl Standalone {
         for package in OPENED {
             command.args(["--add-opens", package]);
         }
-        command
-            .arg(self.temporary())
-            .arg("-cp")
-            .arg(self.jars.join("*"))
-            .arg("org.apache.pulsar.PulsarStandaloneStarter");
-        command.arg("--config").arg(folder("standalone.conf"));
+        command.arg(self.temporary()).arg("-cp").arg(self.jars.join("*"));
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        if let Role::Second(_) = self.role {
+            command.arg("org.apache.pulsar.PulsarBrokerStarter").arg("--broker-conf").arg(folder("standalone.conf"));
+            return Ok(());
+        }
+        command.arg("org.apache.pulsar.PulsarStandaloneStarter").arg("--config").arg(folder("standalone.conf"));
         command.args(["--no-functions-worker", "--no-stream-storage"]);
         command.arg("--metadata-dir").arg(folder("metadata")).arg("--bookkeeper-dir").arg(folder("bookkeeper"));
         command.args(["--bookkeeper-port", &self.ports[2].to_string()]);
+        if let Role::First(port) = self.role {
+            command.env("PULSAR_STANDALONE_USE_ZOOKEEPER", "1").args(["--zookeeper-port", &port.to_string()]);
+            command.arg("--zookeeper-dir").arg(folder("zookeeper"));
+        }
         Ok(())
     }
 
@@ -238,6 +293,11 @@ impl Standalone {
             // It was killed by the end of the pipe; what is left is to wait for that.
             let _ = child.wait();
         }
+    }
+
+    /// The process that the broker runs in.
+    pub fn process(&self) -> Option<u32> {
+        self.process.as_ref().map(|(child, _)| child.id())
     }
 
     /// The file that the broker logs to.

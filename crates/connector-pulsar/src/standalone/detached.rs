@@ -5,7 +5,7 @@
 //! FOLDER/process   the number of the process that runs
 //! ```
 
-use super::broker::{Ports, Standalone, at, free_ports, wait_until_ready};
+use super::broker::{Ports, Role, Standalone, at, free_ports, wait_until_ready};
 use super::jars::fetch;
 use crate::error::{Error, Result};
 use std::fs;
@@ -59,7 +59,15 @@ pub fn start(cache: &Path, folder: &Path, settings: &str, port: Option<u16>) -> 
         })?;
         ports[0] = port;
     }
-    let broker = Standalone { folder: folder.clone(), jars, settings: settings.to_owned(), ports, process: None };
+    let broker = Standalone {
+        folder: folder.clone(),
+        jars,
+        settings: settings.to_owned(),
+        ports,
+        process: None,
+        environment: Vec::new(),
+        role: Role::Only,
+    };
     broker.prepare()?;
     write(&folder.join("ports"), &ports.map(|port| port.to_string()).join(" "))?;
     let mut command = Command::new("java");

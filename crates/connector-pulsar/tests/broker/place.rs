@@ -3,8 +3,8 @@
 use connector_pulsar::standalone::Standalone;
 use connector_pulsar::wire::protocol::CompressionType;
 use connector_pulsar::{
-    EarlierMessages, Guarantee, Key, Message, OutgoingMessage, PartitionProducer, PartitionReader, ProducerOptions,
-    ReaderOptions, Service, Settings, Start, TopicName,
+    EarlierMessages, Guarantee, Key, Message, OutgoingMessage, PartitionProducer, PartitionReader, ProducerClocks,
+    ProducerOptions, ReaderOptions, Service, Settings, Start, TopicName,
 };
 use std::future::Future;
 use std::path::{Path, PathBuf};
@@ -123,6 +123,7 @@ pub fn reader_options(topic: &TopicName, start: Start) -> ReaderOptions {
         name: "test".to_owned(),
         budget_bytes: 8 << 20,
         allows_gaps: false,
+        producer_clocks: ProducerClocks::default(),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Reading what others wrote, from any place.
 
 use crate::place::{broker, expected, next, publish, python, reader, run, take, texts, topic};
-use connector_pulsar::{Key, Message, Payload, Position, Start};
+use connector_pulsar::{Drained, Key, Message, Payload, Position, Start};
 
 /// The bytes that the Python client wrote for a number.
 fn pattern(number: u64, size: usize) -> Vec<u8> {
@@ -73,7 +73,7 @@ fn a_reader_begins_at_the_end_that_there_was() {
         let end = at_ten.end().await.expect("the topic has an end");
         assert_eq!(messages[9].id, end.last.expect("it has messages"));
         // An entry is received after it was stamped, and the question came after that.
-        let broker_time = end.broker_time_ms.expect("entries came with stamps");
+        let Some(Drained::BrokerTime(broker_time)) = end.drained else { panic!("entries came with stamps: {end:?}") };
         assert!(Some(broker_time) >= messages[9].entry.broker_time_ms);
     });
 }
