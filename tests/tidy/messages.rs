@@ -3,8 +3,9 @@
 use crate::files;
 
 /// Files that print values for programs, with what they print.
-const FOR_PROGRAMS: [(&str, &str); 6] = [
+const FOR_PROGRAMS: [(&str, &str); 7] = [
     ("connector-iceberg/src/failure.rs", "a kind that goes through a library, and comes out as the kind again"),
+    ("connector-pulsar/src/hostile/samples.rs", "what a script comes to, which a test compares"),
     ("dataflow/src/graph.rs", "a node in a failed assertion"),
     ("sql/src/bind/keys.rs", "what keys are sorted by"),
     ("sql/src/expression/scalar.rs", "an expression in a failed assertion"),

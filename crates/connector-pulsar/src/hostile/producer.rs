@@ -119,7 +119,9 @@ impl Scene for Producer {
     fn check(&mut self) -> Result<(), String> {
         let (before, stored) = (self.stored, self.machine.stored());
         if stored < before || stored.is_some_and(|stored| stored >= self.next) {
-            return Err(format!("{stored:?} is stored, {before:?} was, and {} was given last", self.next - 1));
+            let shown = |sequence: Option<u64>| sequence.map_or("nothing".to_owned(), |sequence| sequence.to_string());
+            let (stored, before) = (shown(stored), shown(before));
+            return Err(format!("{stored} is stored, {before} was, and {} was given last", self.next - 1));
         }
         self.stored = stored;
         Ok(())
