@@ -83,12 +83,21 @@ fn sum(values: &[f64]) -> f64 {
     parts.iter().sum()
 }
 
-/// The sum of squared distances from the mean.
+/// The sum of squared distances from the mean. It is taken of the distances from the first value, so that it is wrong by
+/// a share of the spread and not of the values: a mean that is rounded may be none of three values that are the same.
 fn squares(values: &[f64]) -> f64 {
     if values.iter().any(|value| !value.is_finite()) {
         return f64::NAN;
     }
-    let mean = sum(values) / values.len() as f64;
-    let distances: Vec<f64> = values.iter().map(|value| (value - mean).powi(2)).collect();
+    let moved: Vec<f64> = values.iter().map(|value| value - values[0]).collect();
+    let mean = sum(&moved) / moved.len() as f64;
+    let distances: Vec<f64> = moved.iter().map(|value| (value - mean).powi(2)).collect();
     sum(&distances)
+}
+
+#[test]
+fn values_that_are_the_same_have_no_variance() {
+    for count in 1..100 {
+        assert_eq!(squares(&vec![0.1; count]), 0.0, "{count} values");
+    }
 }
