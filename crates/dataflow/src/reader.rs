@@ -65,6 +65,10 @@ pub struct ReadBounds {
     pub pace: Span,
     /// Where bounded inputs end, once every reader of the job has given out everything: its watermark goes there.
     pub end: Option<EventTime>,
+    /// Whether every reader of a bounded run has given out everything, or waits with the rest until rows have come again
+    /// that outputs had before a restart, and one does: only silence brings these. Before that is known nothing of a
+    /// bounded run goes on through silence, since it would go past where inputs end.
+    pub replays: bool,
 }
 
 /// What a reader tells the coordinator of itself.
@@ -83,6 +87,9 @@ pub struct Report {
     pub joins: bool,
     /// Whether every split was given out up to its end.
     pub finished: bool,
+    /// Whether every split of a bounded run was given out up to its end, or may go on only when rows have come again that
+    /// outputs had before a restart, and one may.
+    pub awaits_replay: bool,
 }
 
 /// What one poll of a reader gave.

@@ -66,6 +66,8 @@ pub(crate) struct JobCoordinator {
 struct StageHolds {
     due: Vec<(usize, EventTime)>,
     replayed: bool,
+    // Whether it has said anything.
+    told: bool,
 }
 
 impl Coordinator for JobCoordinator {
@@ -79,7 +81,7 @@ impl Coordinator for JobCoordinator {
                     return Err(Error::internal(format!("{stage:?} holds rows, but is not of this run")));
                 };
                 held.replayed |= replayed;
-                held.due = due;
+                (held.due, held.told) = (due, true);
             }
             CoordinatorEvent::ReaderFrozen(reader, frozen) => {
                 if let Some(Some(report)) = self.readers.get_mut(&reader) {
@@ -382,6 +384,7 @@ impl JobCoordinator {
             meets_joining: joins,
             pace: Span(pace),
             end: self.input_end().map(|end| self.streams[stream].end.unwrap_or(end)),
+            replays: self.replays(),
         }
     }
 
@@ -447,6 +450,14 @@ impl JobCoordinator {
     /// Whether all rows have come again that outputs had before a restart.
     fn is_replayed(&self) -> bool {
         self.stages.values().all(|held| held.replayed)
+    }
+
+    /// Whether everything is given out but for what waits until rows have come again that outputs had before a restart.
+    fn replays(&self) -> bool {
+        let awaits = |report: &Report| report.awaits_replay;
+        let all = self.readers.values().all(|report| report.as_ref().is_some_and(|it| it.finished || awaits(it)));
+        let told = self.stages.values().all(|held| held.told);
+        all && told && !self.is_replayed() && self.readers.values().flatten().any(awaits)
     }
 
     /// The greatest clock that live streams have shown.

@@ -113,6 +113,14 @@ impl LiveReader {
         self.partitions.iter().all(Partition::at_end)
     }
 
+    /// Whether partitions have not come to their end position, and none of these may be read before rows have come again
+    /// that outputs had before a restart.
+    pub fn awaits_replay(&self) -> bool {
+        let mut left = self.partitions.iter().filter(|partition| !partition.at_end()).peekable();
+        left.peek().is_some()
+            && left.all(|partition| matches!(partition.presence, Presence::Absent | Presence::Below))
+    }
+
     /// Whether the last poll may have left messages that it was free to read.
     pub fn has_more(&self) -> bool {
         self.more

@@ -304,6 +304,12 @@ impl StreamReader {
         self.bounds.go && self.history_is_finished() && (self.live.is_none() || self.has_ended())
     }
 
+    /// Whether a bounded run has partitions left, and all of them wait until rows of an earlier run have come again.
+    fn awaits_replay(&self) -> bool {
+        let is_replaying = self.source.bounded && self.bounds.go && !self.bounds.may_join;
+        is_replaying && self.history_is_finished() && self.live.as_ref().is_some_and(LiveReader::awaits_replay)
+    }
+
     /// No row at or before this comes later; `None` when nothing is left to wait for.
     fn level(&self) -> Option<EventTime> {
         let end = self.bounds.end.filter(|_| self.is_finished());
@@ -380,20 +386,20 @@ impl StreamReader {
     }
 
     /// Goes on with whoever leads. Where nobody does, what is due comes out when so much time has passed that a partition
-    /// which was silent would hold nobody back any more.
+    /// which was silent would hold nobody back any more; a bounded run ends before that, unless rows are to come again.
     fn follow(&mut self, now: ProcessingTime) -> Option<ProcessingTime> {
         if let Some(follow) = self.bounds.follow {
             self.leap = LEAP_MIN;
             self.move_to(follow, now);
             return self.replay_due(now);
         }
-        self.reach_due(now)
+        if self.source.bounded && !self.bounds.replays { None } else { self.reach_due(now) }
     }
 
     /// Where its partitions have ended, goes on to rows that an earlier run put out later, whoever leads: that one may wait
     /// for a checkpoint, which partitions join at only once these rows have come again. Gives when silence lets it.
     fn replay_due(&mut self, now: ProcessingTime) -> Option<ProcessingTime> {
-        let is_replaying = self.source.bounded && self.switched && !self.bounds.may_join;
+        let is_replaying = self.bounds.replays && self.switched;
         let due = self.bounds.due.filter(|&due| is_replaying && due > self.given)?;
         let at = ProcessingTime(due.plus(self.bounds.window).0);
         if now < at {
@@ -406,7 +412,7 @@ impl StreamReader {
     /// Whether it has given out everything while outputs have rows that an earlier run put out later: that one did not end
     /// here, and went on through silence. Partitions that are absent wait for these rows to come again.
     fn replays_after_end(&self) -> bool {
-        !self.bounds.may_join && self.is_finished() && self.bounds.end.is_none()
+        self.bounds.replays && self.is_finished()
     }
 
     /// Goes on towards what is due, as far as silence allows. Gives when it may do so next.
@@ -441,6 +447,7 @@ impl StreamReader {
             clock: live.and_then(LiveReader::clock),
             joins: self.bounds.go && live.is_some_and(|live| live.asks(self.bounds.may_join)),
             finished: self.is_finished(),
+            awaits_replay: self.awaits_replay(),
         };
         if !self.reporter.is_due(&short, self.bounds.least, now) {
             return None;

@@ -26,6 +26,7 @@ pub(crate) fn no_bounds() -> ReadBounds {
         furthest: EventTime::MIN,
         pace: Span::ZERO,
         end: None,
+        replays: false,
     }
 }
 
@@ -66,7 +67,10 @@ impl Reporter {
         let moved = report.watermark != sent.watermark;
         let presence = report.watermark.is_some() != sent.watermark.is_some();
         let is_least = sent.watermark.is_some_and(|watermark| watermark <= least);
-        let turned = report.splits != sent.splits || report.joins != sent.joins || report.finished != sent.finished;
+        let turned = report.splits != sent.splits
+            || report.joins != sent.joins
+            || report.finished != sent.finished
+            || report.awaits_replay != sent.awaits_replay;
         presence
             || turned
             || (moved && (is_least || report.finished))
@@ -109,7 +113,15 @@ mod tests {
 
     fn report(watermark: i64) -> Report {
         let watermark = Some(EventTime(watermark));
-        Report { watermark, splits: 1, waits: vec![], clock: None, joins: false, finished: false }
+        Report {
+            watermark,
+            splits: 1,
+            waits: vec![],
+            clock: None,
+            joins: false,
+            finished: false,
+            awaits_replay: false,
+        }
     }
 
     #[test]

@@ -41,6 +41,7 @@ impl Free {
             furthest: EventTime::MIN,
             pace: Span::ZERO,
             end,
+            replays: false,
         }))
     }
 
