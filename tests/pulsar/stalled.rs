@@ -20,7 +20,10 @@ const PLAYS: usize = 270;
 /// More than may wait for an output in memory and on disk together, which is 64 MiB and 1 GiB.
 const PLAYS_BEYOND: usize = 2_800;
 /// What a job takes at most for rows that wait: 64 MiB for the output, and what is on its way before and after that, each as
-/// a row and as the text of its message. Where so much is put that reading stops, all of that is full.
+/// a row and as the text of its message. Where so much is put that reading stops, all of that is full: 64 MiB that each of
+/// two readers leads by, 16 MiB in each of four lanes, 64 MiB of the queue, 8 MiB that are written as rows, once more
+/// together and as texts, and 8 MiB for each of two partitions on either side, which is 310 MiB. The allocator, which gives
+/// each thread room of its own, takes as much again of blocks of this size.
 const MEMORY_BYTES: [u64; 2] = [320 << 20, 640 << 20];
 
 const SQL: &str = "
