@@ -12,8 +12,7 @@ use std::fmt::Write;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::ops::Range;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::SeqCst};
-use std::thread::Scope;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::SeqCst};
 use tests::Broker;
 use tests::machine::{SECOND, pause};
 
@@ -127,13 +126,25 @@ pub struct Plays {
     pub there: AtomicUsize,
     /// How many were asked for.
     goal: AtomicUsize,
+    /// Whether a test beside it has failed, so that nobody asks for more.
+    has_failed: AtomicBool,
+}
+
+/// Says that a test has failed.
+struct Watch<'a>(&'a AtomicBool);
+
+impl Drop for Watch<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_or(std::thread::panicking(), SeqCst);
+    }
 }
 
 impl Plays {
     pub fn new(cluster: &Cluster, partitions: u32, letters: usize) -> Plays {
         let settings = Settings::new(Service::parse(&cluster.service_url).unwrap());
-        let (partitions, [there, goal]) = (AtomicU32::new(partitions), [0, 0].map(AtomicUsize::new));
-        Plays { settings, namespace: cluster.namespace.clone(), letters, partitions, there, goal }
+        let (partitions, has_failed) = (AtomicU32::new(partitions), AtomicBool::new(false));
+        let [there, goal] = [0, 0].map(AtomicUsize::new);
+        Plays { settings, namespace: cluster.namespace.clone(), letters, partitions, there, goal, has_failed }
     }
 
     /// Asks for more plays of whoever puts them.
@@ -141,18 +152,22 @@ impl Plays {
         self.goal.fetch_add(more, SeqCst);
     }
 
-    /// Puts plays up to a number as they are asked for, so many at once, without a hurry.
-    pub fn spawn<'scope>(&'scope self, scope: &'scope Scope<'scope, '_>, until: usize, at_once: usize) {
-        scope.spawn(move || {
-            let mut writer = None;
-            while self.there.load(SeqCst) < until {
-                let there = self.there.load(SeqCst);
-                let next = until.min(there + at_once).min(self.goal.load(SeqCst));
-                if next > there {
-                    self.put(&mut writer, there..next);
+    /// Puts plays up to a number as they are asked for, so many at once and without a hurry, while something else is done.
+    pub fn beside(&self, until: usize, at_once: usize, work: impl FnOnce()) {
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                let mut writer = None;
+                while self.there.load(SeqCst) < until && !self.has_failed.load(SeqCst) {
+                    let there = self.there.load(SeqCst);
+                    let next = until.min(there + at_once).min(self.goal.load(SeqCst));
+                    if next > there {
+                        self.put(&mut writer, there..next);
+                    }
+                    pause(SECOND / 100);
                 }
-                pause(SECOND / 100);
-            }
+            });
+            let _watch = Watch(&self.has_failed);
+            work();
         });
     }
 

@@ -82,7 +82,7 @@ impl Scene {
     }
 
     /// Puts rows on a partition.
-    fn publish_to(&self, partition: u32, ids: Range<usize>) {
+    pub fn publish_to(&self, partition: u32, ids: Range<usize>) {
         let row = |id: usize| format!(r#"{{"id":{id},"at":"2026-01-01 00:{:02}:{:02}"}}"#, id / 60, id % 60);
         self.put(partition, ids, row);
     }
@@ -113,11 +113,11 @@ impl Scene {
         }
     }
 
-    fn copy(&self) {
+    pub fn copy(&self) {
         self.folder.to_end(&["run", "copy", "--until-caught-up"], "pulsar");
     }
 
-    fn copies(&self) -> Vec<u64> {
+    pub fn copies(&self) -> Vec<u64> {
         let printed = self.folder.printed(&["tail", "copies", "--from-start", "--until-caught-up", "--json"], "pulsar");
         let id = |line: &str| serde_json::from_str::<Value>(line).unwrap()["payload"]["id"].as_u64().unwrap();
         printed.lines().map(id).collect()

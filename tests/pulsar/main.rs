@@ -23,6 +23,7 @@ mod settings;
 mod sink;
 mod stalled;
 mod tokens;
+mod unfinished;
 
 use project::{EVENTS, Folder};
 use tests::Broker;

@@ -213,13 +213,9 @@ fn each_decision_is_there_once_whatever_happens_to_the_job_its_connections_and_i
         job,
         done: Counts::default(),
     };
-    std::thread::scope(|scope| {
-        plays.spawn(scope, before, AT_ONCE);
-        faults.into_iter().for_each(|fault| scene.happen(fault));
-    });
+    plays.beside(before, AT_ONCE, || faults.into_iter().for_each(|fault| scene.happen(fault)));
     scene.change(before);
-    std::thread::scope(|scope| {
-        plays.spawn(scope, count, AT_ONCE);
+    plays.beside(count, AT_ONCE, || {
         scene.happen(Fault::Connection);
         scene.happen(Fault::Kill);
     });

@@ -166,6 +166,11 @@ impl PartitionReader {
         self.machine.received_without_messages()
     }
 
+    /// The last entry that has come.
+    pub fn last_entry(&self) -> Option<EntryId> {
+        self.machine.last_entry()
+    }
+
     /// When the entry was stored after which the reader began; known once it came again.
     pub fn begun_after_ms(&self) -> Option<u64> {
         self.machine.begun_after_ms()

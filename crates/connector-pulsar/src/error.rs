@@ -80,7 +80,9 @@ impl Error {
     pub(crate) fn from_broker(code: i32, message: &str) -> Self {
         let name = ServerError::try_from(code).map_or_else(|_| format!("error {code}"), |error| error.to_string());
         // Brokers put stack traces after the first line.
-        let text = format!("the broker answered {name}: {}", message.lines().next().unwrap_or_default());
+        let told: String =
+            message.lines().next().unwrap_or_default().chars().filter(|letter| !letter.is_control()).collect();
+        let text = format!("the broker answered {name}: {told}");
         let kind = match code {
             _ if code == ServerError::AuthenticationError as i32 => ErrorKind::Denied,
             _ if is_final(code) => ErrorKind::Invalid,

@@ -13,7 +13,7 @@ use crate::hold::Hold;
 use crate::partition_task::run;
 use crate::reader::{ProducerClocks, ReaderOptions, Start, made_again};
 use crate::release::Needs;
-use crate::runtime;
+use crate::runtime::{self, OnPanic, panicked};
 use crate::settings::Settings;
 use crate::topic::TopicName;
 use crate::waiting::{ReadMessage, Shared};
@@ -61,7 +61,10 @@ impl PulsarLog {
         let shared = Arc::new(Shared::default());
         // The reader has a timer from the start, which belongs to that thread.
         let (settings, topic, of_task) = (settings.clone(), topic.clone(), shared.clone());
-        runtime::handle()?.spawn(async move { run((settings, options, &topic), hold.as_ref(), &of_task).await });
+        runtime::handle()?.spawn(async move {
+            let _guard = OnPanic(|| of_task.tell(|state| state.failed = Some(panicked(&topic))));
+            run((settings, options, &topic), hold.as_ref(), &of_task).await;
+        });
         let mut log = PulsarLog { shared, given, arrived_by: None, needs: Needs::default() };
         log.shared.wait_until(|state| state.end.is_some())?;
         if start == Start::End {
@@ -131,7 +134,11 @@ impl PartitionLog for PulsarLog {
         if let Some(error) = &state.failed {
             return Err(error.clone().into());
         }
-        let end = state.end.ok_or_else(|| dataflow::Error::internal("a partition of Pulsar has no end"))?;
+        let mut end = state.end.ok_or_else(|| dataflow::Error::internal("a partition of Pulsar has no end"))?;
+        if end.last > self.given && !state.is_behind(self.given) {
+            // The last entries have come and give no message, such as chunks whose rest is not there.
+            end.last = self.given;
+        }
         if !std::mem::take(&mut state.end_is_new) && !state.asks_end {
             state.asks_end = true;
             drop(state);

@@ -33,11 +33,15 @@ pub async fn run(
 ) {
     let mut schemas = Schemas::new(settings.clone(), topic.clone());
     let mut reader = PartitionReader::new(settings, options);
+    let mut last_entry = None;
     let opened = loop {
         match timeout(OPEN_WITHIN, reader.end()).await {
             Ok(opened) => break opened,
+            _ if shared.state().is_closed => return,
             // Whoever held the anchor may have gone without a word; that it does not go has a bound of its own.
-            Err(_) if reader.is_busy() && !shared.state().is_closed => {}
+            Err(_) if reader.is_busy() => {}
+            // What lies between the anchor and the place comes again first, which may be much.
+            Err(_) if reader.last_entry() != last_entry => last_entry = reader.last_entry(),
             Err(_) => break Err(unreached(reader.trouble().as_ref(), topic, OPEN_WITHIN)),
         }
     };

@@ -1,5 +1,6 @@
 //! The thread on which the readers and producers of this process talk to their brokers.
 
+use crate::topic::TopicName;
 use dataflow::{Error, Result};
 use std::future::{Future, pending};
 use std::sync::{Mutex, PoisonError};
@@ -23,6 +24,23 @@ pub fn handle() -> Result<Handle> {
         .map_err(failed)?;
     *running = Some(handle.clone());
     Ok(handle)
+}
+
+/// Does something where the task that has it panics: nobody else would hear of that.
+pub struct OnPanic<F: FnMut()>(pub F);
+
+impl<F: FnMut()> Drop for OnPanic<F> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            (self.0)();
+        }
+    }
+}
+
+/// What is told of such a task.
+pub fn panicked(topic: &TopicName) -> crate::error::Error {
+    let told = "its reader has ended by a fault of riverrun, which is told above; the next run goes on from the last checkpoint";
+    crate::error::Error::invalid(format!("topic \"{topic}\": {told}"))
 }
 
 /// Runs a future, and waits for it.

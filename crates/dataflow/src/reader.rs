@@ -69,6 +69,8 @@ pub struct ReadBounds {
     /// that outputs had before a restart, and one does: only silence brings these. Before that is known nothing of a
     /// bounded run goes on through silence, since it would go past where inputs end.
     pub replays: bool,
+    /// Whether every stage has said what it holds, and rows are to come again that outputs had before a restart.
+    pub replaying: bool,
 }
 
 /// What a reader tells the coordinator of itself.

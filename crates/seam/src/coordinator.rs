@@ -385,6 +385,7 @@ impl JobCoordinator {
             pace: Span(pace),
             end: self.input_end().map(|end| self.streams[stream].end.unwrap_or(end)),
             replays: self.replays(),
+            replaying: self.is_replaying(),
         }
     }
 
@@ -456,8 +457,12 @@ impl JobCoordinator {
     fn replays(&self) -> bool {
         let awaits = |report: &Report| report.awaits_replay;
         let all = self.readers.values().all(|report| report.as_ref().is_some_and(|it| it.finished || awaits(it)));
-        let told = self.stages.values().all(|held| held.told);
-        all && told && !self.is_replayed() && self.readers.values().flatten().any(awaits)
+        all && self.is_replaying() && self.readers.values().flatten().any(awaits)
+    }
+
+    /// Whether rows are to come again that outputs had before a restart, as every stage has said.
+    fn is_replaying(&self) -> bool {
+        self.stages.values().all(|held| held.told) && !self.is_replayed()
     }
 
     /// The greatest clock that live streams have shown.

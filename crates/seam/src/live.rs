@@ -117,8 +117,7 @@ impl LiveReader {
     /// that outputs had before a restart.
     pub fn awaits_replay(&self) -> bool {
         let mut left = self.partitions.iter().filter(|partition| !partition.at_end()).peekable();
-        left.peek().is_some()
-            && left.all(|partition| matches!(partition.presence, Presence::Absent | Presence::Below))
+        left.peek().is_some() && left.all(|partition| matches!(partition.presence, Presence::Absent | Presence::Below))
     }
 
     /// Whether the last poll may have left messages that it was free to read.
@@ -136,6 +135,17 @@ impl LiveReader {
             _ => partition.counts(),
         };
         self.partitions.iter().filter(counts).map(Partition::watermark).min()
+    }
+
+    /// Whether the next message of a partition lies below a watermark that was given.
+    pub fn has_below(&self) -> bool {
+        self.partitions.iter().any(|partition| partition.presence == Presence::Below)
+    }
+
+    /// How far the partitions let the watermark go, but for those whose next message lies below one that was given.
+    pub fn watermark_beside_below(&self) -> Option<EventTime> {
+        let others = self.partitions.iter().filter(|partition| partition.presence != Presence::Below);
+        others.filter(|partition| partition.counts()).map(Partition::watermark).min()
     }
 
     /// The watermarks of partitions that have something to read and stand above a ceiling.

@@ -36,6 +36,8 @@ pub(crate) struct Partition {
     pub presence: Presence,
     // Where a bounded run ends it.
     end: Option<LastMessage>,
+    // Whether a message after that has come: no other comes before it.
+    is_past_end: bool,
     // What it adds to the least value at which outputs begin.
     start: Option<EventTime>,
     // Messages that were read and have not been given out: one that was looked for, or those that wait for a checkpoint.
@@ -51,7 +53,7 @@ pub(crate) struct Partition {
     vain: u32,
     // How often it is still asked once more.
     further: u32,
-    // By how much the clock by which its messages arrive is ahead of ours, as far as arrivals and answers have shown.
+    // By how much the clock by which its messages arrive is ahead of ours, as far as the last answer and arrivals since show.
     ahead: Span,
     // How many messages were given out since the checkpoint before.
     given: u64,
@@ -91,6 +93,7 @@ impl Partition {
             alone: None,
             presence: if at.absent { Presence::Absent } else { Presence::Present },
             end: at.end,
+            is_past_end: false,
             start: at.start,
             next: VecDeque::new(),
             caught_up: false,
@@ -240,10 +243,15 @@ impl Partition {
         Ok(messages)
     }
 
-    /// A bounded run ends a queue where it is used up.
+    /// A bounded run ends a queue where it is used up, and a partition whose last entries give no message, such as chunks
+    /// whose rest came later or never, with the message before them.
     fn find_end(&mut self) {
-        let is_used_up = || self.log.queue().is_some_and(|queue| queue.is_used_up);
-        if self.end == Some(QUEUE_END) && self.next.is_empty() && is_used_up() {
+        let Some(end) = self.end.filter(|_| self.next.is_empty()) else { return };
+        let is_used_up = match end == QUEUE_END {
+            true => self.log.queue().is_some_and(|queue| queue.is_used_up),
+            false => self.is_past_end || !self.log.is_behind(),
+        };
+        if is_used_up && !self.at_end() {
             self.end = Some(LastMessage(self.position));
         }
     }
@@ -263,7 +271,9 @@ impl Partition {
     fn read_log(&mut self, messages_max: usize, bytes_max: usize) -> Result<Vec<Message>> {
         let mut messages = self.log.read(messages_max, bytes_max)?;
         if let Some(LastMessage(end)) = self.end {
+            let there = messages.len();
             messages.truncate(messages.partition_point(|message| Some(message.position) <= end));
+            self.is_past_end |= messages.len() < there;
         }
         Ok(messages)
     }
@@ -343,6 +353,8 @@ impl Partition {
         if self.caught_up {
             self.level = self.level.max(self.clock.watermark_drained(end.drained_to).unwrap_or(EventTime::MIN));
         }
+        // What was known of its clock before may be of a clock of ours that was set since.
+        self.ahead = Span::ZERO;
         self.is_at_least(end.drained_to.plus(self.margin), now);
         // The pause counts from the question, and not from its answer.
         let is_answer = std::mem::replace(&mut self.awaits, self.log.awaits_end());

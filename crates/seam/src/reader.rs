@@ -25,6 +25,8 @@ use std::task::Waker;
 
 /// How far a reader that follows nobody goes beyond what is due at first; twice as far every time.
 const LEAP_MIN: Span = Span::seconds(1);
+/// How long nothing comes before rows that are to come again go past a partition that waits for them.
+const STANDS: Span = Span::seconds(1);
 
 /// Gives out the rows of some splits of a stream with their `_time`.
 ///
@@ -54,6 +56,8 @@ pub(crate) struct StreamReader {
     // The least watermark at which a split at its ceiling goes on.
     goes_on: Option<EventTime>,
     grace: Grace,
+    // Since when nothing came but what waits for a partition that may not join yet.
+    stands_since: Option<ProcessingTime>,
     // What became of the rows that were read.
     fates: Fates,
     reporter: Reporter,
@@ -114,6 +118,7 @@ impl Reader for StreamReader {
             batch = self.poll_rows(rows_max, &mut aside)?;
             let given = batch.as_ref().map_or(0, |batch| batch.rows() as i64);
             self.has_given |= given > 0;
+            self.stands_since = self.stands_since.filter(|_| given == 0);
             [Fate::In, Fate::Out].into_iter().for_each(|fate| self.fates.add(fate, given));
             let (ceiling, history_is_finished) = (self.ceiling(), self.history_is_finished());
             if let Some(live) = self.live.as_mut().filter(|_| self.switched) {
@@ -201,6 +206,7 @@ impl StreamReader {
             leap: LEAP_MIN,
             goes_on: None,
             grace: Grace::default(),
+            stands_since: None,
             fates: Fates::default(),
             reporter: Reporter::default(),
             source,
@@ -340,7 +346,7 @@ impl StreamReader {
             (Some(level), _) => {
                 self.state = State::Present;
                 let until = self.go_to(level, now);
-                let replay = if self.replays_after_end() { self.reach_due(now) } else { None };
+                let replay = if self.replays_after_end() { self.reach_due(now) } else { self.pass_below(now) };
                 return until.into_iter().chain(replay).min();
             }
             (None, State::Present) => {
@@ -402,6 +408,35 @@ impl StreamReader {
         let is_replaying = self.bounds.replays && self.switched;
         let due = self.bounds.due.filter(|&due| is_replaying && due > self.given)?;
         let at = ProcessingTime(due.plus(self.bounds.window).0);
+        if now < at {
+            return Some(at);
+        }
+        self.move_to(due, now);
+        None
+    }
+
+    /// A partition whose next message lies below a watermark that was given may join only once the rows have come again that
+    /// outputs had before a restart. These wait for it in turn where the run before had gone on through its silence: after
+    /// a moment in which nothing else came the watermark goes on to what is due, as silence and the other partitions let
+    /// it. Gives when that may be.
+    fn pass_below(&mut self, now: ProcessingTime) -> Option<ProcessingTime> {
+        let is_replaying = self.bounds.replaying && (!self.source.bounded || self.bounds.replays);
+        let live = self.live.as_ref().filter(|live| is_replaying && self.switched && live.has_below());
+        let due = self.bounds.due.filter(|&due| due > self.given);
+        let (Some(live), Some(due)) = (live, due) else {
+            self.stands_since = None;
+            return None;
+        };
+        let history = (!self.history_is_finished()).then(|| self.history_watermark());
+        let others = history.into_iter().chain(live.watermark_beside_below()).min();
+        if others.is_some_and(|others| others < due) {
+            self.stands_since = None;
+            return None;
+        }
+        // A clock that was set back begins anew.
+        let since = self.stands_since.filter(|&since| since <= now).unwrap_or(now);
+        self.stands_since = Some(since);
+        let at = since.plus(STANDS).max(ProcessingTime(due.plus(self.bounds.window).0));
         if now < at {
             return Some(at);
         }

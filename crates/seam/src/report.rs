@@ -27,6 +27,7 @@ pub(crate) fn no_bounds() -> ReadBounds {
         pace: Span::ZERO,
         end: None,
         replays: false,
+        replaying: false,
     }
 }
 
@@ -113,15 +114,7 @@ mod tests {
 
     fn report(watermark: i64) -> Report {
         let watermark = Some(EventTime(watermark));
-        Report {
-            watermark,
-            splits: 1,
-            waits: vec![],
-            clock: None,
-            joins: false,
-            finished: false,
-            awaits_replay: false,
-        }
+        Report { watermark, splits: 1, waits: vec![], clock: None, joins: false, finished: false, awaits_replay: false }
     }
 
     #[test]

@@ -7,6 +7,7 @@ use crate::client::{OPEN_WITHIN, partition_count};
 use crate::error::Result;
 use crate::hold::AnchorShown;
 use crate::message::{Message, Payload};
+use crate::runtime::{OnPanic, panicked};
 use crate::schemas::Schemas;
 use crate::settings::Settings;
 use crate::topic::TopicName;
@@ -62,6 +63,7 @@ pub async fn run(consuming: Consuming, shared: Arc<Shared>) {
 async fn consume((settings, options): (Settings, QueueOptions), shown: Option<AnchorShown>, shared: Arc<Shared>) {
     let (partition, called) = shared.add_partition();
     let topic = options.topic.clone();
+    let _guard = OnPanic(|| shared.tell(|state| state.failed = Some(panicked(&topic))));
     let mut task = Task {
         schemas: Schemas::new(settings.clone(), topic.clone()),
         consumer: QueueConsumer::new(settings, options),

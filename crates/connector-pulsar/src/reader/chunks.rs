@@ -12,6 +12,11 @@ use bytes::{Bytes, BytesMut};
 /// broker takes a quarter of it for the largest message.
 pub const OPEN_MS_MAX: u64 = 60 * 60 * 1000;
 
+/// The same by the clocks of other producers, where brokers do not stamp: clocks differ by hours. One that is further ahead
+/// counts in other units.
+const OPEN_MS_MAX_OF_OTHERS: u64 = 24 * OPEN_MS_MAX;
+const STAMP_MS_MAX: u64 = 366 * OPEN_MS_MAX_OF_OTHERS;
+
 /// How many of the greatest messages may be open together.
 const OPEN_LARGEST_MAX: usize = 4;
 
@@ -124,9 +129,17 @@ impl Chunks {
         given_up.add(IncompleteMessage { producer_name, uuid, first, reason });
     }
 
-    /// Gives up what has been open for too long when an entry has this stamp.
-    pub fn pass(&mut self, stamp_ms: u64, given_up: &mut GivenUp) {
-        while let Some(at) = self.open.iter().position(|open| stamp_ms > open.stamp_ms.saturating_add(OPEN_MS_MAX)) {
+    /// Gives up what has been open for too long when an entry has this stamp: that of the broker, or that of a producer,
+    /// which says of others only that a day has passed.
+    pub fn pass(&mut self, stamp_ms: u64, producer: Option<&str>, given_up: &mut GivenUp) {
+        let is_over = |open: &OpenMessage| {
+            let took = stamp_ms.saturating_sub(open.stamp_ms);
+            match producer.is_none_or(|producer| producer == open.producer_name) {
+                true => took > OPEN_MS_MAX,
+                false => took > OPEN_MS_MAX_OF_OTHERS && took < STAMP_MS_MAX,
+            }
+        };
+        while let Some(at) = self.open.iter().position(is_over) {
             self.give_up(at, "it was not whole within an hour", given_up);
         }
     }
@@ -258,7 +271,7 @@ mod tests {
             };
             let (id, stamp) = (EntryId { ledger: 0, entry: at as u64 }, 60_000 * at as u64);
             let mut given_up = GivenUp::default();
-            state.pass(stamp, &mut given_up);
+            state.pass(stamp, None, &mut given_up);
             let mut payload = format!("{}{} ", parts[1], parts[2]);
             if parts[1].starts_with("large") {
                 payload += &"x".repeat(if parts[2] == "0" { 2100 } else { 300 });
@@ -302,6 +315,35 @@ mod tests {
         assert_eq!(outcome(&killed), ["a0 a1 ", "none open"]);
         let late = ["p a 0/3 7", "p b 0/2 7", "p a 1/3 7", "p b 1/2 8"];
         assert_eq!(outcome(&late), ["b0 b1 ", "none open"]);
+    }
+
+    #[test]
+    fn the_clock_of_another_producer_ends_no_message_within_a_day() {
+        let day = OPEN_MS_MAX_OF_OTHERS;
+        let is_open_after = |stamp: u64, producer: Option<&str>| {
+            let (mut state, mut given_up) = (Chunks::new(3000), GivenUp::default());
+            let metadata = MessageMetadata {
+                producer_name: "p".to_owned(),
+                chunk_id: Some(0),
+                num_chunks_from_msg: Some(2),
+                ..Default::default()
+            };
+            let id = EntryId { ledger: 0, entry: 0 };
+            state.take(id, &metadata, &Bytes::from_static(b"x"), 1_000, &mut given_up);
+            state.pass(1_000 + stamp, producer, &mut given_up);
+            state.oldest().is_some()
+        };
+        for (stamp, producer, expected) in [
+            (OPEN_MS_MAX, None, true),
+            (OPEN_MS_MAX + 1, None, false),
+            (OPEN_MS_MAX + 1, Some("p"), false),
+            (day, Some("q"), true),
+            (day + 1, Some("q"), false),
+            // It counts microseconds.
+            (1_800_000_000_000_000, Some("q"), true),
+        ] {
+            assert_eq!(is_open_after(stamp, producer), expected, "{stamp} {producer:?}");
+        }
     }
 
     #[test]

@@ -178,12 +178,13 @@ impl Intake {
         if self.seen.is_none_or(|seen| seen.entry != id) {
             return Ok(());
         }
-        let stamp = stamp_of(entry);
+        // A broker may have begun to show its stamps since; the entry was published before it got one.
+        let stamp = stamp_of(entry).min(entry.metadata.publish_time);
         if let Some(by) = self.seen_by_ms.filter(|&by| stamp > by) {
             return Err(made_again(id, stamp, by));
         }
         self.begun_after_ms.get_or_insert(stamp);
-        self.seen_by_ms = Some(stamp);
+        self.seen_by_ms.get_or_insert(stamp);
         Ok(())
     }
 
@@ -207,6 +208,11 @@ impl Intake {
         self.continuity.previous().filter(|_| self.waiting.is_empty())
     }
 
+    /// The last entry that has come.
+    pub fn last_entry(&self) -> Option<EntryId> {
+        self.continuity.previous()
+    }
+
     /// When the entry was stored after which the reader began; known once it came again.
     pub fn begun_after_ms(&self) -> Option<u64> {
         self.begun_after_ms
@@ -221,10 +227,14 @@ impl Intake {
     fn whole_payload(&mut self, id: EntryId, entry: &WireEntry, now: Duration) -> Option<WholePayload> {
         let stamp = entry.broker.and_then(|broker| broker.broker_timestamp);
         self.clock.receive(id, stamp, entry.metadata.publish_time, now);
+        let is_stamped = stamp.is_some();
         let stamp = stamp_of(entry);
         let first = *self.first_ms.get_or_insert(stamp);
-        self.is_long_since |= stamp > first.saturating_add(OPEN_MS_MAX);
-        self.chunks.pass(stamp, &mut self.given_up);
+        // The clock of one producer says nothing of how long ago another one began.
+        let is_long_since = is_stamped && stamp > first.saturating_add(OPEN_MS_MAX);
+        self.is_long_since |= is_long_since;
+        let producer = (!is_stamped).then_some(entry.metadata.producer_name.as_str());
+        self.chunks.pass(stamp, producer, &mut self.given_up);
         let outcome = if opening::is_chunk(&entry.metadata) {
             self.chunks.take(id, &entry.metadata, &entry.payload, stamp, &mut self.given_up)
         } else {
@@ -240,7 +250,7 @@ impl Intake {
             Outcome::None => None,
             Outcome::Headless => {
                 // A message that began longer ago has been given up.
-                self.wants_earlier = !self.begins_whole && !is_seen && stamp <= first.saturating_add(OPEN_MS_MAX);
+                self.wants_earlier = !self.begins_whole && !is_seen && !is_long_since;
                 None
             }
         }

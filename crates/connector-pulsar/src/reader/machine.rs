@@ -107,6 +107,11 @@ impl ReaderMachine {
         self.intake.received_without_messages()
     }
 
+    /// The last entry that has come.
+    pub fn last_entry(&self) -> Option<EntryId> {
+        self.intake.last_entry()
+    }
+
     /// When the entry was stored after which the reader began; known once it came again.
     pub fn begun_after_ms(&self) -> Option<u64> {
         self.intake.begun_after_ms()

@@ -7,7 +7,7 @@ use crate::place::{
     admin, broker, expected, namespace, outgoing, place, producer_options, publish, reader, reader_options, run,
     settings, take, texts, topic, topic_in,
 };
-use crate::proxy::{Counts, serve};
+use crate::proxy::{Counts, KINDS, Moment, serve};
 use connector_pulsar::standalone::Standalone;
 use connector_pulsar::{Address, Guarantee, PartitionProducer, PartitionReader, Service, Settings, Start};
 use std::future::Future;
@@ -75,11 +75,18 @@ pub fn proxied(broker: &Standalone) -> Settings {
     }
 }
 
-pub fn check(counts: &Counts, seed: u64) {
-    let counts = counts.borrow();
-    println!("seed {seed}: {counts:?}");
-    let each = (number("PULSAR_FAULTS", FAULTS) / 5) as u32;
-    assert!(counts.len() == 5 && counts.values().all(|count| *count >= each), "seed {seed}: {counts:?}");
+/// How often each kind of fault has to come.
+pub fn each() -> u32 {
+    (number("PULSAR_FAULTS", FAULTS) / 5) as u32
+}
+
+/// Each kind of fault came so often, and faults came as often at each of these moments.
+pub fn check(counts: &Counts, seed: u64, each: u32, moments: &[Moment]) {
+    let struck = counts.borrow();
+    println!("seed {seed}: {struck:?}");
+    let is_enough = |count: Option<&u32>| count.is_some_and(|count| *count >= each);
+    assert!(KINDS.iter().all(|fault| is_enough(struck.faults.get(fault))), "seed {seed}: {struck:?}");
+    assert!(moments.iter().all(|moment| is_enough(struck.moments.get(moment))), "seed {seed}: {struck:?}");
 }
 
 /// The proxy has one address, so its tests take turns.
@@ -116,7 +123,7 @@ fn a_reader_through_faults_gets_every_message_once_and_in_order() {
             assert!(messages.windows(2).all(|pair| pair[0] < pair[1]));
         })
         .await;
-        check(&counts, seed);
+        check(&counts, seed, each(), &[Moment::Opening, Moment::Batch]);
     });
 }
 
@@ -140,7 +147,7 @@ fn a_producer_through_faults_stores_every_message_once_and_in_order() {
             producer.flush().await.expect("the messages are stored");
         })
         .await;
-        check(&counts, seed);
+        check(&counts, seed, each(), &[Moment::Opening, Moment::Batch]);
         publish(&broker, &topic, count..count + 1).await;
         let found = take(&mut reader(&broker, &topic, Start::Beginning), count as usize + 1).await;
         assert_eq!(texts(&found), expected(0..count + 1));
@@ -164,7 +171,7 @@ fn a_producer_through_faults_stores_every_message_at_least_once_without_deduplic
             producer.flush().await.expect("the messages are stored");
         })
         .await;
-        check(&counts, seed);
+        check(&counts, seed, each(), &[Moment::Opening, Moment::Batch]);
         publish(&broker, &topic, count..count + 1).await;
         let mut reader = reader(&broker, &topic, Start::Beginning);
         let mut missing = expected(0..count + 1).into_iter();

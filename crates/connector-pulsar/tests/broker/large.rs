@@ -2,15 +2,15 @@
 
 use crate::faults::{beside, check, proxied, proxy_listener, through_proxy, turn};
 use crate::place::{
-    admin, broker, java, namespace, next, outgoing, path_of, producer_options, publish_singly, python, reader, run,
-    settings, take, topic, topic_in,
+    admin, broker, java, namespace, next, outgoing, path_of, producer_options, publish_singly, python, reader,
+    reader_options, run, settings, take, topic, topic_in,
 };
-use crate::proxy::serve_stopping;
+use crate::proxy::{Moment, serve_stopping};
 use connector_pulsar::standalone::Standalone;
 use connector_pulsar::wire::protocol::CompressionType;
 use connector_pulsar::{
-    EarlierMessages, EntryId, Guarantee, Message, OutgoingMessage, PartitionProducer, Position, ProducerOptions,
-    Settings, Start, TopicName,
+    EarlierMessages, EntryId, Guarantee, Message, OutgoingMessage, PartitionProducer, PartitionReader, Position,
+    ProducerOptions, Settings, Start, TopicName,
 };
 
 pub const LARGE: usize = 12_000_000;
@@ -98,6 +98,7 @@ fn what_is_larger_than_an_entry_is_whole_for_every_client() {
 fn connections_that_break_among_chunks_lose_and_double_nothing() {
     const MESSAGES: u64 = 36;
     const SIZE: usize = 6_000_000;
+    const EACH: u32 = 2;
     let _turn = turn();
     let broker = broker();
     let namespace = namespace(&broker, "chunks");
@@ -111,10 +112,18 @@ fn connections_that_break_among_chunks_lose_and_double_nothing() {
             write(&mut producer, 0..MESSAGES, SIZE).await;
         })
         .await;
-        check(&counts, 17);
-        let mut reader = reader(&broker, &topic, Start::Beginning);
-        let messages = take(&mut reader, MESSAGES as usize).await;
+        check(&counts, 17, EACH, &[Moment::Opening, Moment::Chunk]);
+        let mut reader = PartitionReader::new(proxied(&broker), reader_options(&topic, Start::Beginning));
+        let mut messages = Vec::new();
+        let counts = through_proxy(&broker, 19, 16_000_000, async {
+            messages = take(&mut reader, MESSAGES as usize).await;
+        })
+        .await;
+        check(&counts, 19, EACH, &[Moment::Opening, Moment::Chunk]);
+        drop(reader);
         check_all(&messages, SIZE);
+        let mut reader = self::reader(&broker, &topic, Start::Beginning);
+        assert_eq!(take(&mut reader, MESSAGES as usize).await.len(), messages.len());
         let parts: usize = messages.iter().map(|message| message.given_up.len()).sum();
         assert_eq!(parts, 0, "what was sent again is whole");
         let end = reader.end().await.expect("the topic has an end").last.expect("it has messages");
@@ -243,8 +252,8 @@ fn a_place_in_a_ledger_that_is_not_there_is_the_next_one() {
         let between = EntryId { ledger: last.entry.ledger - 1, entry: 0 };
         let position = Position { last, oldest_chunk: Some(between) };
         let impatient = Settings { backoff_max: std::time::Duration::from_millis(100), ..settings(&broker) };
-        let options = crate::place::reader_options(&topic, Start::After(position));
-        let mut reader = connector_pulsar::PartitionReader::new(impatient, options);
+        let options = reader_options(&topic, Start::After(position));
+        let mut reader = PartitionReader::new(impatient, options);
         let error = reader.next().await.expect_err("the place is not there").to_string();
         let came = EntryId { entry: 0, ..last.entry };
         assert!(error.contains(&format!("the oldest entry is {came}, expected {between}")), "{error}");

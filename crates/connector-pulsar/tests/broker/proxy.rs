@@ -22,10 +22,29 @@ pub enum Fault {
     Refuse,
 }
 
-const FAULTS: [Fault; 5] = [Fault::Reset, Fault::Cut, Fault::Stall, Fault::Delay, Fault::Refuse];
+pub const KINDS: [Fault; 5] = [Fault::Reset, Fault::Cut, Fault::Stall, Fault::Delay, Fault::Refuse];
 
-/// How many connections had which fault.
-pub type Counts = Rc<RefCell<BTreeMap<Fault, u32>>>;
+/// What a connection was doing when its fault came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Moment {
+    /// It had asked for a consumer or a producer, in part or without an answer.
+    Opening,
+    /// A batch of messages had gone over in part.
+    Batch,
+    /// A chunk of a message had.
+    Chunk,
+    /// Anything else.
+    Other,
+}
+
+/// How many connections had which fault, and at what moment; those that ended before theirs are left out.
+#[derive(Debug, Default)]
+pub struct Struck {
+    pub faults: BTreeMap<Fault, u32>,
+    pub moments: BTreeMap<Moment, u32>,
+}
+
+pub type Counts = Rc<RefCell<Struck>>;
 
 /// A stream of numbers from a seed.
 pub struct Chance(pub u64);
@@ -39,43 +58,208 @@ impl Chance {
     }
 }
 
+/// Every so many connections have their fault while they open a consumer or a producer.
+const OPENING_EVERY: usize = 3;
+/// How many bytes after the request for one such a fault comes at most: a request is half as long.
+const OPENING_BYTES: u64 = 250;
+
 /// Serves connections until it is dropped: the kinds of fault take turns, and their places come from the seed.
 pub async fn serve(listener: TcpListener, broker: String, seed: u64, bytes_max: u64, counts: Counts) {
     let mut chance = Chance(seed);
-    for fault in FAULTS.iter().cycle() {
+    for (turn, fault) in KINDS.iter().cycle().enumerate() {
         let (client, _) = listener.accept().await.expect("the proxy accepts");
-        *counts.borrow_mut().entry(*fault).or_default() += 1;
-        let bytes = chance.below(bytes_max);
+        let (bytes, opening) = (chance.below(bytes_max), chance.below(OPENING_BYTES));
         let broker = TcpStream::connect(broker.trim_start_matches("pulsar://")).await;
-        if let (Ok(broker), true) = (broker, *fault != Fault::Refuse) {
-            tokio::task::spawn_local(relay(client, broker, *fault, bytes));
+        match (broker, *fault) {
+            (_, Fault::Refuse) => *counts.borrow_mut().faults.entry(Fault::Refuse).or_default() += 1,
+            (Ok(broker), fault) => {
+                let opening = (turn % OPENING_EVERY == 0).then_some(opening);
+                let relay =
+                    Relay { fault, bytes, opening, up: Frames::default(), down: Frames::default(), opens: false };
+                tokio::task::spawn_local(relay.run(client, broker, counts.clone()));
+            }
+            (Err(_), _) => {}
         }
     }
 }
 
-async fn relay(mut client: TcpStream, mut broker: TcpStream, fault: Fault, mut bytes: u64) {
-    let (mut up, mut down) = (vec![0; 4096], vec![0; 4096]);
-    while bytes > 0 {
-        // Both directions count.
-        let moved = tokio::select! {
-            size = client.read(&mut up) => forward(&up, size, &mut broker, &mut bytes).await,
-            size = broker.read(&mut down) => forward(&down, size, &mut client, &mut bytes).await,
+/// One connection on its way to its fault.
+struct Relay {
+    fault: Fault,
+    // How many bytes pass before it.
+    bytes: u64,
+    // How many do after it asks for a consumer or a producer, if that is where the fault is to come.
+    opening: Option<u64>,
+    up: Frames,
+    down: Frames,
+    // Whether it has asked for a consumer or a producer and has no answer.
+    opens: bool,
+}
+
+impl Relay {
+    async fn run(mut self, mut client: TcpStream, mut broker: TcpStream, counts: Counts) {
+        let (mut up, mut down) = (vec![0; 4096], vec![0; 4096]);
+        while self.bytes > 0 {
+            // Both directions count.
+            let moved = tokio::select! {
+                size = client.read(&mut up) => match self.pass(&up, size, true) {
+                    Some(size) => broker.write_all(&up[..size]).await.is_ok(),
+                    None => false,
+                },
+                size = broker.read(&mut down) => match self.pass(&down, size, false) {
+                    Some(size) => client.write_all(&down[..size]).await.is_ok(),
+                    None => false,
+                },
+            };
+            if !moved {
+                return;
+            }
+            if self.fault == Fault::Delay {
+                tokio::time::sleep(Duration::from_millis(3)).await;
+            }
+        }
+        let mut counts = counts.borrow_mut();
+        *counts.faults.entry(self.fault).or_default() += 1;
+        *counts.moments.entry(self.moment()).or_default() += 1;
+        drop(counts);
+        match self.fault {
+            Fault::Reset => {
+                let _ = client.set_zero_linger();
+            }
+            // The client has to find out by itself, and then closes.
+            Fault::Stall => while client.readable().await.is_ok() && !matches!(client.try_read(&mut up), Ok(0)) {},
+            Fault::Cut | Fault::Delay | Fault::Refuse => {}
+        }
+    }
+
+    /// How many of the bytes that were read go on before the fault; `None` if a side has ended.
+    fn pass(&mut self, from: &[u8], size: std::io::Result<usize>, is_up: bool) -> Option<usize> {
+        let size = size.ok().filter(|size| *size > 0)?;
+        if is_up && self.opening.is_some() {
+            let commands = self.up.clone().pass(&from[..size]);
+            if let Some((at, _)) = commands.iter().find(|(_, kind)| OPENING.contains(kind)) {
+                self.bytes = self.bytes.min(*at as u64 + 1 + self.opening.take().unwrap_or(0));
+            }
+        }
+        let size = size.min(usize::try_from(self.bytes).unwrap_or(usize::MAX));
+        self.bytes -= size as u64;
+        let frames = if is_up { &mut self.up } else { &mut self.down };
+        for (_, kind) in frames.pass(&from[..size]) {
+            match is_up {
+                true => self.opens |= OPENING.contains(&kind),
+                false => self.opens &= !OPENED.contains(&kind),
+            }
+        }
+        Some(size)
+    }
+
+    fn moment(&self) -> Moment {
+        match [&self.up, &self.down].into_iter().find_map(Frames::entry) {
+            _ if self.opens => Moment::Opening,
+            Some(moment) => moment,
+            None => Moment::Other,
+        }
+    }
+}
+
+/// The commands that ask for a consumer and a producer, those that answer, and those that come with an entry.
+const OPENING: [u8; 2] = [4, 5];
+const OPENED: [u8; 3] = [13, 14, 17];
+const WITH_ENTRY: [u8; 2] = [6, 9];
+/// The fields of a message's metadata that say how many messages a batch has, and how many chunks a message.
+const BATCH_FIELD: u64 = 11;
+const CHUNKS_FIELD: u64 = 27;
+
+/// Follows the frames of one direction.
+#[derive(Clone, Default)]
+struct Frames {
+    // The first bytes of the frame that has begun.
+    head: Vec<u8>,
+    // How many of its bytes have passed.
+    passed: usize,
+}
+
+impl Frames {
+    const HEAD: usize = 2048;
+
+    /// Follows bytes; gives the kinds of the commands that became known, and where the piece begins that showed each.
+    fn pass(&mut self, bytes: &[u8]) -> Vec<(usize, u8)> {
+        let (mut kinds, mut rest) = (Vec::new(), bytes);
+        while !rest.is_empty() {
+            let size = number(&self.head, 0);
+            let wanted = size.map_or(4, |size| 4 + size) - self.passed;
+            let (piece, later) = rest.split_at(wanted.min(rest.len()));
+            let was_known = self.kind().is_some();
+            self.head.extend(piece.iter().take(Self::HEAD - self.head.len()));
+            self.passed += piece.len();
+            if let Some(kind) = self.kind().filter(|_| !was_known) {
+                kinds.push((bytes.len() - rest.len(), kind));
+            }
+            if size.is_some_and(|size| self.passed == 4 + size) {
+                *self = Frames::default();
+            }
+            rest = later;
+        }
+        kinds
+    }
+
+    /// The kind of a command is its first field.
+    fn kind(&self) -> Option<u8> {
+        self.head.get(8..10).filter(|field| field[0] == 8).map(|field| field[1])
+    }
+
+    /// Whether it is an entry that has passed in part, and of what.
+    fn entry(&self) -> Option<Moment> {
+        self.kind().filter(|kind| WITH_ENTRY.contains(kind))?;
+        let mut at = 8 + number(&self.head, 4)?;
+        if self.head.get(at..at + 2)? == [0x0e, 0x02] {
+            at += 6 + number(&self.head, at + 2)?;
+        }
+        if self.head.get(at..at + 2)? == [0x0e, 0x01] {
+            at += 6;
+        }
+        let size = number(&self.head, at)?;
+        let fields = fields(self.head.get(at + 4..at + 4 + size)?)?;
+        Some(match (fields.contains(&CHUNKS_FIELD), fields.contains(&BATCH_FIELD)) {
+            (true, _) => Moment::Chunk,
+            (false, true) => Moment::Batch,
+            (false, false) => Moment::Other,
+        })
+    }
+}
+
+fn number(bytes: &[u8], at: usize) -> Option<usize> {
+    Some(u32::from_be_bytes(bytes.get(at..at + 4)?.try_into().ok()?) as usize)
+}
+
+/// The numbers of the fields that a message of Protobuf has.
+fn fields(mut bytes: &[u8]) -> Option<Vec<u64>> {
+    let mut fields = Vec::new();
+    while !bytes.is_empty() {
+        let tag = varint(&mut bytes)?;
+        fields.push(tag >> 3);
+        let size = match tag & 7 {
+            0 => varint(&mut bytes).map(|_| 0)?,
+            1 => 8,
+            2 => varint(&mut bytes)? as usize,
+            _ => 4,
         };
-        if !moved {
-            return;
-        }
-        if fault == Fault::Delay {
-            tokio::time::sleep(Duration::from_millis(3)).await;
+        bytes = bytes.get(size..)?;
+    }
+    Some(fields)
+}
+
+fn varint(bytes: &mut &[u8]) -> Option<u64> {
+    let mut value = 0;
+    for shift in (0..64).step_by(7) {
+        let (byte, rest) = bytes.split_first()?;
+        *bytes = rest;
+        value |= u64::from(byte & 0x7f) << shift;
+        if byte & 0x80 == 0 {
+            return Some(value);
         }
     }
-    match fault {
-        Fault::Reset => {
-            let _ = client.set_zero_linger();
-        }
-        // The client has to find out by itself, and then closes.
-        Fault::Stall => while client.readable().await.is_ok() && !matches!(client.try_read(&mut up), Ok(0)) {},
-        Fault::Cut | Fault::Delay | Fault::Refuse => {}
-    }
+    None
 }
 
 /// Passes on what was read, up to the byte at which the fault comes; false if a side has ended.

@@ -1,10 +1,11 @@
 //! Queues: every message is given until it is acknowledged, over whatever happens.
 
-use crate::faults::{bytes_max, check, messages, number, proxied, through_proxy, turn};
+use crate::faults::{bytes_max, check, each, messages, number, proxied, through_proxy, turn};
 use crate::place::{
     PATIENCE, admin, broker, expected, path_of, place, publish, publish_singly, reader_options, run, settings, texts,
     topic,
 };
+use crate::proxy::Moment;
 use connector_pulsar::standalone::Standalone;
 use connector_pulsar::{Message, PartitionReader, QueueConsumer, QueueOptions, Settings, Start, TopicName};
 use dataflow::QueueSharing;
@@ -73,7 +74,7 @@ fn a_queue_through_faults_loses_nothing() {
         })
         .await;
         drop(consumer);
-        check(&counts, seed);
+        check(&counts, seed, each(), &[Moment::Opening, Moment::Batch]);
         is_empty_but_for_one_more(&broker, &topic, count).await;
     });
 }

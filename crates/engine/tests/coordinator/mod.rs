@@ -42,6 +42,7 @@ impl Free {
             pace: Span::ZERO,
             end,
             replays: false,
+            replaying: false,
         }))
     }
 
