@@ -85,8 +85,9 @@ const ADVICE: &str = "`riverrun stop --forget` lets go of it, and the next run f
                       `--fresh` begins anew";
 
 /// The same where nothing was read, so that nothing is known to be needed.
-pub(crate) const ADVICE_UNREAD: &str = "`riverrun stop --forget` lets go of it, and the next run begins with the oldest \
-                                        message that is there";
+pub(crate) const ADVICE_UNREAD: &str = "`--fresh` begins anew; where the job has written no row yet, `riverrun stop \
+                                        --forget` lets go of it, and the next run begins with the oldest message that is \
+                                        there";
 
 impl Anchor {
     /// An anchor that is made where it is not there.

@@ -70,6 +70,12 @@ impl Error {
         Error { kind: self.kind, message: format!("{place}: {}", self.message) }
     }
 
+    /// Says of which topic it is, if it does not say so already; keeps the kind.
+    #[must_use]
+    pub(crate) fn of_topic(self, topic: impl fmt::Display) -> Self {
+        if self.message.starts_with("topic \"") { self } else { self.context(format_args!("topic \"{topic}\"")) }
+    }
+
     /// Says what to do; keeps the kind.
     #[must_use]
     pub(crate) fn with_hint(self, hint: &str) -> Self {

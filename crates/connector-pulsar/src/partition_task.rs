@@ -59,7 +59,7 @@ pub async fn run(
         match kept {
             Ok(()) => {}
             Err(error) => {
-                return shared.tell(|state| state.failed = Some(error.context(format_args!("topic \"{topic}\""))));
+                return shared.tell(|state| state.failed = Some(error.of_topic(topic)));
             }
         }
         came = loop {

@@ -365,7 +365,16 @@ fn begin_text(start: EventTime, waiting: &[WaitingMessages]) -> String {
         ([], _) => begin,
         (_, []) => format!("{begin}; no message waits"),
         (_, some) => {
-            format!("{begin}; these messages wait, and what they lead to is acted on: {}", some.join(", "))
+            let waits = format!("{begin}; these messages wait, and what they lead to is acted on: {}", some.join(", "));
+            // A topic without an archive begins where its first message lies, however long ago that is for others.
+            let bare = waiting.iter().find(|of| of.messages > 0 && !of.after_archive);
+            match bare.filter(|_| waiting.iter().any(|of| of.after_archive)) {
+                Some(bare) => format!(
+                    "{waits}; so are rows of history after that time, since {} has no archive to begin after",
+                    bare.stream
+                ),
+                None => waits,
+            }
         }
     }
 }

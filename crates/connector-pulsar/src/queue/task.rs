@@ -75,7 +75,7 @@ async fn consume((settings, options): (Settings, QueueOptions), shown: Option<An
         match task.step(&shared, &called).await {
             Ok(true) => {}
             Ok(false) => break None,
-            Err(error) => break Some(error.context(format_args!("topic \"{topic}\""))),
+            Err(error) => break Some(error.of_topic(&topic)),
         }
     };
     shared.tell(|state| {

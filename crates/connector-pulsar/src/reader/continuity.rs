@@ -116,7 +116,8 @@ impl Continuity {
         if self.allows_gaps {
             return Ok(true);
         }
-        let advice = "if the topic has transactions or replicated subscriptions, declare that it has gaps";
+        let advice = "a topic with transactions or replicated subscriptions cannot be read; of another one messages were \
+                      taken away, and --fresh begins anew";
         if !previous.is_before(id) {
             return Err(Error::lost(format!(
                 "entry {id} came after {previous}: entries between are missing; {advice}"

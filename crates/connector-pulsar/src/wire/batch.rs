@@ -5,8 +5,9 @@ use crate::error::{Error, Result};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use prost::Message;
 
-/// What the metadata of the messages of one batch may take together.
-const METADATA_BYTES_MAX: usize = 1 << 20;
+/// What the metadata of the messages of one batch may take together. Clients cut batches by the bytes of their payloads alone,
+/// so that properties may be most of one; but decoded strings take more memory than their bytes do.
+pub const METADATA_BYTES_MAX: usize = 16 << 20;
 
 /// The messages of a batch, from its payload after decompression.
 pub fn split(mut payload: Bytes, count: usize) -> Result<Vec<(SingleMessageMetadata, Bytes)>> {
@@ -20,8 +21,12 @@ pub fn split(mut payload: Bytes, count: usize) -> Result<Vec<(SingleMessageMetad
     for at in 0..count {
         let size = payload.try_get_u32().map_err(|_| wrong(at, "the batch ends before it"))? as usize;
         metadata_bytes = metadata_bytes.saturating_add(size);
-        if size > payload.len() || metadata_bytes > METADATA_BYTES_MAX.max(count.saturating_mul(64)) {
-            return Err(wrong(at, "its metadata is larger than a batch allows"));
+        if size > payload.len() {
+            return Err(wrong(at, &format!("its metadata has {size} bytes, but {} are left", payload.len())));
+        }
+        if metadata_bytes > METADATA_BYTES_MAX.max(count.saturating_mul(64)) {
+            let most = METADATA_BYTES_MAX;
+            return Err(wrong(at, &format!("keys and properties up to it have over {most} bytes; send fewer at once")));
         }
         let metadata = SingleMessageMetadata::decode(payload.split_to(size))
             .map_err(|error| wrong(at, &format!("its metadata does not decode: {error}")))?;
@@ -47,6 +52,7 @@ pub fn append(metadata: &SingleMessageMetadata, payload: &[u8], batch: &mut Byte
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::protocol::KeyValue;
     use proptest::prelude::*;
 
     fn batch_of(payloads: &[Vec<u8>]) -> BytesMut {
@@ -64,6 +70,16 @@ mod tests {
             let found = split(batch_of(&payloads).freeze(), payloads.len()).unwrap();
             let found: Vec<Vec<u8>> = found.iter().map(|(_, payload)| payload.to_vec()).collect();
             prop_assert_eq!(&found, &payloads);
+        }
+
+        #[test]
+        fn properties_may_be_most_of_a_batch(count in 600usize..1000, size in 2000usize..4000) {
+            let mut batch = BytesMut::new();
+            let properties = vec![KeyValue { key: "name".to_owned(), value: "x".repeat(size) }];
+            let metadata = SingleMessageMetadata { properties, payload_size: 1, ..Default::default() };
+            (0..count).for_each(|_| append(&metadata, b"1", &mut batch));
+            let found = split(batch.freeze(), count).unwrap();
+            prop_assert!(found.len() == count && found.iter().all(|(single, _)| *single == metadata));
         }
 
         #[test]

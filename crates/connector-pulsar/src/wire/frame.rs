@@ -11,9 +11,10 @@ use crate::error::{Error, Result};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use prost::Message;
 
-/// The largest command without an entry, and the largest metadata of an entry.
+/// The largest command without an entry, and the largest metadata of an entry that this client writes.
 ///
-/// Decoded strings take more memory than their bytes do, so this bounds what a hostile frame can claim.
+/// Decoded strings take more memory than their bytes do, so this bounds what a hostile frame can claim. The metadata of an
+/// entry that is read is as large as its producer had it, within what the broker takes of it all.
 pub const METADATA_BYTES_MAX: usize = 1 << 20;
 
 /// What a frame may hold beside a payload of the greatest size.
@@ -61,6 +62,12 @@ impl FrameDecoder {
     /// A size beyond the greatest is refused before its bytes have come. After an error nothing more can be read.
     pub fn next_frame(&mut self) -> Result<Option<Frame>> {
         while let Some(head) = self.buffer.first_chunk::<4>() {
+            if head == b"HTTP" {
+                return Err(Error::invalid(
+                    "what answers there speaks HTTP: it is the port of the admin interface; name that of the binary \
+                     protocol, which is 6650 where nobody has changed it",
+                ));
+            }
             let size = u32::from_be_bytes(*head) as usize;
             if size > self.frame_bytes_max {
                 return Err(broken(format!("a frame of {size} bytes, expected at most {}", self.frame_bytes_max)));
@@ -82,10 +89,10 @@ fn broken(what: impl std::fmt::Display) -> Error {
 }
 
 /// A part with its size before it.
-fn sized_part(bytes: &mut Bytes, name: &str) -> Result<Bytes> {
+fn sized_part(bytes: &mut Bytes, name: &str, bytes_max: usize) -> Result<Bytes> {
     let size = bytes.try_get_u32().map_err(|_| broken(format!("a frame ends before the size of its {name}")))? as usize;
-    if size > METADATA_BYTES_MAX {
-        return Err(broken(format!("the {name} has {size} bytes, expected at most {METADATA_BYTES_MAX}")));
+    if size > bytes_max {
+        return Err(broken(format!("the {name} has {size} bytes, expected at most {bytes_max}")));
     }
     if size > bytes.len() {
         return Err(broken(format!("the {name} has {size} bytes, but {} are left in its frame", bytes.len())));
@@ -95,7 +102,7 @@ fn sized_part(bytes: &mut Bytes, name: &str) -> Result<Bytes> {
 
 /// A command and what follows it, from a frame without its first size; none if the command is unknown.
 pub fn decode(mut frame: Bytes) -> Result<Option<Frame>> {
-    let command = sized_part(&mut frame, "command")?;
+    let command = sized_part(&mut frame, "command", METADATA_BYTES_MAX)?;
     let base = BaseCommand::decode(command).map_err(|error| broken(format!("a command does not decode: {error}")))?;
     Ok(base.command.map(|command| Frame { command, rest: frame }))
 }
@@ -115,7 +122,7 @@ pub fn decode_entry(mut rest: Bytes) -> Result<WireEntry> {
     let mut broker = None;
     if magic(&rest) == Some(BROKER_METADATA_MAGIC) {
         rest.advance(2);
-        let part = sized_part(&mut rest, "broker's metadata")?;
+        let part = sized_part(&mut rest, "broker's metadata", METADATA_BYTES_MAX)?;
         let part = BrokerEntryMetadata::decode(part);
         broker = Some(part.map_err(|error| broken(format!("the broker's metadata does not decode: {error}")))?);
     }
@@ -127,7 +134,7 @@ pub fn decode_entry(mut rest: Bytes) -> Result<WireEntry> {
             return Err(broken(format!("an entry has checksum {found:08x}, expected {expected:08x}")));
         }
     }
-    let metadata = sized_part(&mut rest, "metadata")?;
+    let metadata = sized_part(&mut rest, "metadata", usize::MAX)?;
     let metadata =
         MessageMetadata::decode(metadata).map_err(|error| broken(format!("metadata does not decode: {error}")))?;
     Ok(WireEntry { broker, metadata, payload: rest })

@@ -27,9 +27,9 @@ pub fn messages() -> u64 {
     number("PULSAR_MESSAGES", MESSAGES)
 }
 
-/// How many bytes a connection lives at most, so that there are about twice as many faults as are asked for.
+/// How many bytes a connection lives at most, so that there are more faults than are asked for.
 pub fn bytes_max() -> u64 {
-    messages() * MESSAGE_BYTES / number("PULSAR_FAULTS", FAULTS)
+    messages() * MESSAGE_BYTES * 3 / 2 / number("PULSAR_FAULTS", FAULTS)
 }
 
 /// Runs a client through the proxy until it is done, and tells how often each fault came.

@@ -1,6 +1,6 @@
 //! Stands between a client and the broker, and does to connections what networks do, by a seed.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
@@ -58,46 +58,81 @@ impl Chance {
     }
 }
 
-/// Every so many connections have their fault while they open a consumer or a producer.
-const OPENING_EVERY: usize = 3;
-/// How many bytes after the request for one such a fault comes at most: a request is half as long.
-const OPENING_BYTES: u64 = 250;
+/// Every so many connections that open a consumer or a producer have their fault then.
+const OPENING_EVERY: u64 = 2;
+/// How many bytes after the request for one such a fault comes at most: a request is about as long.
+const OPENING_BYTES: u64 = 100;
 
-/// Serves connections until it is dropped: the kinds of fault take turns, and their places come from the seed.
+/// How many bytes come late before a connection with that fault is cut.
+const LATE_BYTES: u64 = 2000;
+
+/// Serves connections until it is dropped: the kinds of fault take turns among the connections that live to have one, since
+/// clients open and close others in between, and their places come from the seed.
 pub async fn serve(listener: TcpListener, broker: String, seed: u64, bytes_max: u64, counts: Counts) {
     let mut chance = Chance(seed);
-    for (turn, fault) in KINDS.iter().cycle().enumerate() {
+    let kinds: Kinds = Rc::new(RefCell::new(KINDS.into_iter().filter(|kind| *kind != Fault::Refuse).cycle()));
+    let openings = Rc::new(Cell::new(0));
+    for turn in 0usize.. {
         let (client, _) = listener.accept().await.expect("the proxy accepts");
         let (bytes, opening) = (chance.below(bytes_max), chance.below(OPENING_BYTES));
-        let broker = TcpStream::connect(broker.trim_start_matches("pulsar://")).await;
-        match (broker, *fault) {
-            (_, Fault::Refuse) => *counts.borrow_mut().faults.entry(Fault::Refuse).or_default() += 1,
-            (Ok(broker), fault) => {
-                let opening = (turn % OPENING_EVERY == 0).then_some(opening);
-                let relay =
-                    Relay { fault, bytes, opening, up: Frames::default(), down: Frames::default(), opens: false };
-                tokio::task::spawn_local(relay.run(client, broker, counts.clone()));
-            }
-            (Err(_), _) => {}
+        if turn % KINDS.len() == KINDS.len() - 1 {
+            *counts.borrow_mut().faults.entry(Fault::Refuse).or_default() += 1;
+            continue;
         }
+        let Ok(broker) = TcpStream::connect(broker.trim_start_matches("pulsar://")).await else { continue };
+        let (up, down) = (Frames::default(), Frames::default());
+        let relay = Relay { bytes, opening, openings: openings.clone(), up, down, opens: false, has_opened: false };
+        tokio::task::spawn_local(relay.run((client, broker), kinds.clone(), counts.clone()));
     }
 }
 
+/// The kind of the next fault.
+type Kinds = Rc<RefCell<dyn Iterator<Item = Fault>>>;
+
 /// One connection on its way to its fault.
 struct Relay {
-    fault: Fault,
     // How many bytes pass before it.
     bytes: u64,
-    // How many do after it asks for a consumer or a producer, if that is where the fault is to come.
-    opening: Option<u64>,
+    // How many do after it asks for a consumer or a producer, if its fault comes there.
+    opening: u64,
+    // How many connections have asked for one.
+    openings: Rc<Cell<u64>>,
     up: Frames,
     down: Frames,
     // Whether it has asked for a consumer or a producer and has no answer.
     opens: bool,
+    has_opened: bool,
 }
 
 impl Relay {
-    async fn run(mut self, mut client: TcpStream, mut broker: TcpStream, counts: Counts) {
+    async fn run(mut self, (mut client, mut broker): (TcpStream, TcpStream), kinds: Kinds, counts: Counts) {
+        if !self.relay(&mut client, &mut broker, Duration::ZERO).await {
+            return;
+        }
+        let fault = kinds.borrow_mut().next().expect("the kinds never end");
+        *counts.borrow_mut().faults.entry(fault).or_default() += 1;
+        if fault == Fault::Delay {
+            self.bytes = LATE_BYTES;
+            if !self.relay(&mut client, &mut broker, Duration::from_millis(3)).await {
+                return;
+            }
+        }
+        *counts.borrow_mut().moments.entry(self.moment()).or_default() += 1;
+        match fault {
+            Fault::Reset => {
+                let _ = client.set_zero_linger();
+            }
+            // The client has to find out by itself, and then closes.
+            Fault::Stall => {
+                let mut rest = vec![0; 4096];
+                while client.readable().await.is_ok() && !matches!(client.try_read(&mut rest), Ok(0)) {}
+            }
+            Fault::Cut | Fault::Delay | Fault::Refuse => {}
+        }
+    }
+
+    /// Passes on what comes until the fault; false if a side has ended before.
+    async fn relay(&mut self, client: &mut TcpStream, broker: &mut TcpStream, late: Duration) -> bool {
         let (mut up, mut down) = (vec![0; 4096], vec![0; 4096]);
         while self.bytes > 0 {
             // Both directions count.
@@ -112,33 +147,26 @@ impl Relay {
                 },
             };
             if !moved {
-                return;
+                return false;
             }
-            if self.fault == Fault::Delay {
-                tokio::time::sleep(Duration::from_millis(3)).await;
+            if !late.is_zero() {
+                tokio::time::sleep(late).await;
             }
         }
-        let mut counts = counts.borrow_mut();
-        *counts.faults.entry(self.fault).or_default() += 1;
-        *counts.moments.entry(self.moment()).or_default() += 1;
-        drop(counts);
-        match self.fault {
-            Fault::Reset => {
-                let _ = client.set_zero_linger();
-            }
-            // The client has to find out by itself, and then closes.
-            Fault::Stall => while client.readable().await.is_ok() && !matches!(client.try_read(&mut up), Ok(0)) {},
-            Fault::Cut | Fault::Delay | Fault::Refuse => {}
-        }
+        true
     }
 
     /// How many of the bytes that were read go on before the fault; `None` if a side has ended.
     fn pass(&mut self, from: &[u8], size: std::io::Result<usize>, is_up: bool) -> Option<usize> {
         let size = size.ok().filter(|size| *size > 0)?;
-        if is_up && self.opening.is_some() {
+        if is_up && !self.has_opened {
             let commands = self.up.clone().pass(&from[..size]);
             if let Some((at, _)) = commands.iter().find(|(_, kind)| OPENING.contains(kind)) {
-                self.bytes = self.bytes.min(*at as u64 + 1 + self.opening.take().unwrap_or(0));
+                self.has_opened = true;
+                self.openings.set(self.openings.get() + 1);
+                if self.openings.get().is_multiple_of(OPENING_EVERY) {
+                    self.bytes = self.bytes.min(*at as u64 + 1 + self.opening);
+                }
             }
         }
         let size = size.min(usize::try_from(self.bytes).unwrap_or(usize::MAX));
