@@ -109,7 +109,12 @@ impl Topics {
         match timeout(OPEN_WITHIN, producer.open()).await {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(error)) if error.kind() == ErrorKind::Invalid => {
-                Err(error.context(format_args!("topic \"{topic}\" cannot be made: {}", create_with(topic, 1))))
+                // Brokers have no code of their own for that.
+                let how = match error.to_string().contains("Namespace not found") {
+                    true => format!("have its namespace made with `pulsar-admin namespaces create {}`", self.namespace),
+                    false => create_with(topic, 1),
+                };
+                Err(error.context(format_args!("topic \"{topic}\" cannot be made: {how}")))
             }
             Ok(Err(error)) => Err(error),
             Err(_) => Err(unreached(producer.trouble().as_ref(), topic, OPEN_WITHIN)),
