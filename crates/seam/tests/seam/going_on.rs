@@ -3,7 +3,7 @@
 use crate::host::{Host, Kept, Run};
 use crate::memory::*;
 use crate::switch::input;
-use dataflow::{CoordinatorState, ErrorKind, EventTime, Message, RowOrder};
+use dataflow::{CoordinatorState, ErrorKind, EventTime, Message, RowOrder, Span};
 use seam::{Live, Quiet, Seam, StreamInput, has_read_history, has_read_nothing};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -118,6 +118,48 @@ fn a_bounded_run_that_is_killed_gives_what_one_that_is_not_gives() {
         assert_eq!(watermark, clock.map_or(EventTime::MAX, EventTime), "seed {seed}");
     }
     assert!(kills > 1_000, "{kills} kills");
+}
+
+/// A checkpoint has a watermark that silence had lifted, and what a partition has next arrived before that, but was shown
+/// later. The run before had gone on through its silence, so that its rows come again only beside that partition.
+#[test]
+fn rows_that_come_again_pass_a_partition_that_waits_for_them() {
+    let quiet = Quiet::After(Span(SECOND));
+    let row = |log: &mut Vec<Message>, id: i64, at: i64| push(log, at, format!("{id},{at}"), false);
+    let mut logs = vec![Vec::new(), Vec::new()];
+    row(&mut logs[0], 0, SECOND);
+    row(&mut logs[1], 1, SECOND);
+    let topic = Arc::new(MemoryTopic::new("t", logs.clone()));
+    topic.set_now(5 * SECOND);
+    let run = Run { now: 5 * SECOND, ..Run::new(false, 1) };
+    let mut host = Host::open(vec![only_live(&topic, 0, quiet)], run).unwrap();
+    let due = |second: i64| [(0, EventTime(second * SECOND))];
+    host.rest(10).unwrap();
+    host.holds(&due(3), true).unwrap();
+    host.rest(10).unwrap();
+    host.want_checkpoint().unwrap();
+    let kept = host.kept.take().unwrap();
+    assert!(kept.state.watermarks[0] >= EventTime(3 * SECOND), "{}", kept.state.watermarks[0]);
+
+    row(&mut logs[0], 2, 1_500 * MILLI);
+    row(&mut logs[1], 3, 6 * SECOND);
+    let topic = Arc::new(MemoryTopic::new("t", logs));
+    topic.set_now(20 * SECOND);
+    let run = Run { now: 20 * SECOND, replayed: false, ..Run::new(false, 1) };
+    let mut host = Host::go_on(vec![only_live(&topic, 0, quiet)], run, Some(&kept)).unwrap();
+    host.rest(10).unwrap();
+    host.holds(&due(6), false).unwrap();
+    host.rest(10).unwrap();
+    assert!(host.watermark(0).unwrap() < EventTime(6 * SECOND), "it waits for a moment");
+    host.now += 2 * SECOND;
+    host.rest(10).unwrap();
+    assert!(host.watermark(0).unwrap() >= EventTime(6 * SECOND), "{:?}", host.watermark(0));
+    assert_eq!(host.rows[0].iter().map(|row| row.time).collect::<Vec<_>>(), [6 * SECOND]);
+    host.holds(&[], true).unwrap();
+    host.rest(10).unwrap();
+    let times: Vec<i64> = host.rows[0].iter().map(|row| row.time).collect();
+    assert!(times.len() == 2 && times[1] > 6 * SECOND, "{times:?}");
+    assert_eq!(host.counts(0).joined, 1);
 }
 
 #[test]

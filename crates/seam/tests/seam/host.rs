@@ -30,11 +30,21 @@ pub struct Run {
     pub lead: Lead,
     /// The processing time at which it begins.
     pub now: i64,
+    /// Whether no row is to come again that outputs had before.
+    pub replayed: bool,
 }
 
 impl Run {
     pub fn new(until_caught_up: bool, workers: usize) -> Run {
-        Run { until_caught_up, new_ends: false, workers, memory_bytes: 64 << 20, lead: Lead::default(), now: 0 }
+        Run {
+            until_caught_up,
+            new_ends: false,
+            workers,
+            memory_bytes: 64 << 20,
+            lead: Lead::default(),
+            now: 0,
+            replayed: true,
+        }
     }
 
     pub fn options(&self) -> Options {
@@ -180,8 +190,13 @@ impl Host {
             unstored: None,
         };
         host.tell(CoordinatorEvent::Start { readers: counts, stages: vec![STAGE] })?;
-        host.tell(CoordinatorEvent::Holds { stage: STAGE, due: Vec::new(), replayed: true })?;
+        host.holds(&[], run.replayed)?;
         Ok(host)
+    }
+
+    /// The step holds something for these times, per stream, and has all rows again that are to come again, or not.
+    pub fn holds(&mut self, due: &[(usize, EventTime)], replayed: bool) -> Result<()> {
+        self.tell(CoordinatorEvent::Holds { stage: STAGE, due: due.to_vec(), replayed })
     }
 
     pub fn readers(&self) -> Vec<ReaderId> {
