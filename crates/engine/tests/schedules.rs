@@ -61,7 +61,8 @@ impl Reader for Rows {
         let reached = EventTime(self.rows[..self.given].iter().map(|row| row.0 - 1).max().unwrap_or(i64::MIN));
         let finished = self.given == self.rows.len();
         let watermark = Some(self.end.filter(|_| finished).map_or(reached, |end| end.max(reached)));
-        let report = Report { watermark, splits: 0, waits: vec![], clock: None, joins: false, finished, awaits_replay: false };
+        let report =
+            Report { watermark, splits: 0, waits: vec![], clock: None, joins: false, finished, awaits_replay: false };
         let state = match (finished, self.end) {
             (false, _) => ReaderState::Ready,
             (true, None) => ReaderState::Waiting { until: None },
