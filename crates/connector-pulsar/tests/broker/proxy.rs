@@ -127,7 +127,13 @@ impl Relay {
                 let mut rest = vec![0; 4096];
                 while client.readable().await.is_ok() && !matches!(client.try_read(&mut rest), Ok(0)) {}
             }
-            Fault::Cut | Fault::Delay | Fault::Refuse => {}
+            // What is left unread would make a reset of it.
+            Fault::Cut | Fault::Delay | Fault::Refuse => {
+                let mut rest = vec![0; 4096];
+                for side in [&client, &broker] {
+                    while matches!(side.try_read(&mut rest), Ok(1..)) {}
+                }
+            }
         }
     }
 
@@ -135,14 +141,14 @@ impl Relay {
     async fn relay(&mut self, client: &mut TcpStream, broker: &mut TcpStream, late: Duration) -> bool {
         let (mut up, mut down) = (vec![0; 4096], vec![0; 4096]);
         while self.bytes > 0 {
-            // Both directions count.
+            // Both directions count. What does not pass is left where it is: it may have to pass late.
             let moved = tokio::select! {
-                size = client.read(&mut up) => match self.pass(&up, size, true) {
-                    Some(size) => broker.write_all(&up[..size]).await.is_ok(),
+                size = client.peek(&mut up) => match self.pass(&up, size, true) {
+                    Some(size) => forward(client, &mut up[..size], broker).await,
                     None => false,
                 },
-                size = broker.read(&mut down) => match self.pass(&down, size, false) {
-                    Some(size) => client.write_all(&down[..size]).await.is_ok(),
+                size = broker.peek(&mut down) => match self.pass(&down, size, false) {
+                    Some(size) => forward(broker, &mut down[..size], client).await,
                     None => false,
                 },
             };
@@ -156,7 +162,7 @@ impl Relay {
         true
     }
 
-    /// How many of the bytes that were read go on before the fault; `None` if a side has ended.
+    /// How many of the bytes that have come go on before the fault; `None` if a side has ended.
     fn pass(&mut self, from: &[u8], size: std::io::Result<usize>, is_up: bool) -> Option<usize> {
         let size = size.ok().filter(|size| *size > 0)?;
         if is_up && !self.has_opened {
@@ -290,12 +296,9 @@ fn varint(bytes: &mut &[u8]) -> Option<u64> {
     None
 }
 
-/// Passes on what was read, up to the byte at which the fault comes; false if a side has ended.
-async fn forward(from: &[u8], size: std::io::Result<usize>, to: &mut TcpStream, bytes: &mut u64) -> bool {
-    let Ok(size @ 1..) = size else { return false };
-    let size = size.min(usize::try_from(*bytes).unwrap_or(usize::MAX));
-    *bytes -= size as u64;
-    to.write_all(&from[..size]).await.is_ok()
+/// Passes on so many bytes, which have come; false if a side has ended.
+async fn forward(from: &mut TcpStream, piece: &mut [u8], to: &mut TcpStream) -> bool {
+    from.read_exact(piece).await.is_ok() && to.write_all(piece).await.is_ok()
 }
 
 /// Serves connections until it is dropped, one after the other. The first are stopped after so many bytes of their client,
@@ -328,15 +331,59 @@ pub async fn serve_stopping(
 
 /// Passes on both ways until the client has sent so many bytes; false if a side has ended before.
 async fn pass(client: &mut TcpStream, broker: &mut TcpStream, mut bytes: u64) -> bool {
-    let (mut up, mut down, mut endless) = (vec![0; 65536], vec![0; 65536], u64::MAX);
+    let (mut up, mut down) = (vec![0; 65536], vec![0; 65536]);
     while bytes > 0 {
+        let most = up.len().min(usize::try_from(bytes).unwrap_or(usize::MAX));
         let moved = tokio::select! {
-            size = client.read(&mut up) => forward(&up, size, broker, &mut bytes).await,
-            size = broker.read(&mut down) => forward(&down, size, client, &mut endless).await,
+            size = client.read(&mut up[..most]) => match size {
+                Ok(size @ 1..) => {
+                    bytes -= size as u64;
+                    broker.write_all(&up[..size]).await.is_ok()
+                }
+                _ => false,
+            },
+            size = broker.read(&mut down) => match size {
+                Ok(size @ 1..) => client.write_all(&down[..size]).await.is_ok(),
+                _ => false,
+            },
         };
         if !moved {
             return false;
         }
     }
     true
+}
+
+#[tokio::test]
+async fn what_passes_before_a_fault_is_what_was_sent_and_nothing_of_it_is_left_out() {
+    // A request for a producer, and a frame without an end.
+    let mut sent = vec![0, 0, 0, 6, 0, 0, 0, 2, 8, 5, 0x7f, 0xff, 0xff, 0xff];
+    sent.extend((0..50_000u32).flat_map(u32::to_be_bytes));
+    let bind = || TcpListener::bind(("127.0.0.1", 0));
+    let (broker, proxy) = (bind().await.unwrap(), bind().await.unwrap());
+    let port = proxy.local_addr().unwrap().port();
+    let counts = Counts::default();
+    let serving = serve(proxy, format!("pulsar://{}", broker.local_addr().unwrap()), 3, 20_000, counts.clone());
+    let connections = async {
+        for _ in 0..60 {
+            let mut client = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+            let sending = async {
+                // It fails where the fault comes; one that stalls is given up.
+                let _ = tokio::time::timeout(Duration::from_secs(1), client.write_all(&sent)).await;
+                drop(client);
+            };
+            let receiving = async {
+                let accepted = tokio::time::timeout(Duration::from_millis(500), broker.accept()).await;
+                let Ok(Ok((mut side, _))) = accepted else { return };
+                let mut came = Vec::new();
+                let _ = side.read_to_end(&mut came).await;
+                assert!(sent.starts_with(&came), "{} bytes came", came.len());
+            };
+            tokio::join!(sending, receiving);
+        }
+    };
+    let local = tokio::task::LocalSet::new();
+    local.run_until(async { tokio::select! { () = serving => {}, () = connections => {} } }).await;
+    assert!(counts.borrow().faults.values().all(|count| *count >= 5), "{:?}", counts.borrow());
+    assert_eq!(counts.borrow().faults.len(), KINDS.len());
 }
