@@ -383,7 +383,11 @@ async fn what_passes_before_a_fault_is_what_was_sent_and_nothing_of_it_is_left_o
         }
     };
     let local = tokio::task::LocalSet::new();
-    local.run_until(async { tokio::select! { () = serving => {}, () = connections => {} } }).await;
+    local
+        .run_until(async {
+            tokio::select! { () = serving => {}, () = connections => {} }
+        })
+        .await;
     assert!(counts.borrow().faults.values().all(|count| *count >= 5), "{:?}", counts.borrow());
     assert_eq!(counts.borrow().faults.len(), KINDS.len());
 }
