@@ -24,8 +24,10 @@ fn bundle(scene: &Scene, broker: &Standalone) -> (String, Vec<bool>) {
 /// A broker whose clock is ahead by so much takes a part of the partitions over, some of which have been silent. Gives
 /// how many rows came elsewhere than the rule alone has them.
 fn taken_over([first, second]: &[Standalone; 2], name: &str, ahead: i64) -> usize {
-    // Who is asked for a topic that no broker has takes it: clients ask the second one, and the first has it before.
+    // Who is asked for a topic that no broker has takes it: clients ask the second one, and the first has it before. The
+    // second has made the topics, and with them has taken some of the bundles that partitions are in.
     let scene = Scene::new(name, second, PARTITIONS, 4);
+    ask(second, "PUT", &format!("namespaces/{}/unload", scene.namespace()), "");
     for partition in 0..PARTITIONS {
         let path = scene.partition(partition).replace("://", "/");
         assert_eq!(first.admin().get(&format!("/lookup/v2/topic/{path}")).unwrap().0, 200);
@@ -46,11 +48,12 @@ fn taken_over([first, second]: &[Standalone; 2], name: &str, ahead: i64) -> usiz
         }
     };
     rows(&mut producer, 60, PARTITIONS);
-    // One that moves is silent before that, and has a row as soon as the other broker has it.
+    // One that moves is silent before that, and has a row as soon as the other broker has it: an old one, which is where the
+    // log has it only if nobody has said by the clock before that the partition's time had passed it.
     rows(&mut producer, 75, 1);
     let begun = now();
     ask(first, "PUT", &format!("namespaces/{}/{bundle}/unload", scene.namespace()), "");
-    scene.send(&mut producer, 1, 0);
+    scene.send(&mut producer, 1, 3 * SECOND);
     let took = now() - begun;
     // Until the clock of the broker that is behind has come to where the other one was.
     rows(&mut producer, 160, PARTITIONS);

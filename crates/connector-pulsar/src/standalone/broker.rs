@@ -226,11 +226,15 @@ impl Standalone {
         let [broker, admin, _] = self.ports;
         let ports = format!("brokerServicePort={broker}\nwebServicePort={admin}\n");
         let settings = self.settings.replace("@broker@", &broker.to_string());
+        // The first sends whoever asks it for a topic of the second through itself, which serves nobody. Its own readers of
+        // the policies of topics would wait so for ever, and the topics with them.
+        let without_policies = "topicLevelPoliciesEnabled=false\nsystemTopicEnabled=false\n";
         let metadata = match self.role {
-            Role::Only | Role::First(_) => String::new(),
-            Role::Second(port) => {
-                format!("metadataStoreUrl=zk:127.0.0.1:{port}\nconfigurationMetadataStoreUrl=zk:127.0.0.1:{port}\n")
-            }
+            Role::Only => String::new(),
+            Role::First(_) => without_policies.to_owned(),
+            Role::Second(port) => format!(
+                "metadataStoreUrl=zk:127.0.0.1:{port}\nconfigurationMetadataStoreUrl=zk:127.0.0.1:{port}\n{without_policies}"
+            ),
         };
         let text = [include_str!("files/standalone.conf"), &ports, &metadata, &settings].join("\n");
         for (name, text) in [("standalone.conf", text.as_str()), ("log4j2.xml", include_str!("files/log4j2.xml"))] {
