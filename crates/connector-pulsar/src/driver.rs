@@ -109,9 +109,7 @@ impl Driver {
         .await;
         machine.advance(self.now())?;
         self.carry_out(machine);
-        let link = machine.link();
-        let is_there = link.conversation().is_some();
-        self.presence.note(link.trouble().filter(|_| !is_there));
+        self.presence.note(machine.link().trouble());
         Ok(())
     }
 

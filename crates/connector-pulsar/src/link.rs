@@ -252,6 +252,12 @@ impl Link {
     /// What the link is used for has come a step further, so its next failure is a new one.
     pub fn succeed(&mut self) {
         self.backoff.begin_anew();
+        self.settle();
+    }
+
+    /// The broker has taken what this connection was made for. Whether it also serves it is not known, so a wait after the
+    /// next failure is none the shorter.
+    pub fn settle(&mut self) {
         self.trouble = None;
     }
 

@@ -233,7 +233,7 @@ fn held(
 /// For how long a cluster of topics has been waited for.
 fn away(wait: Option<&ClusterWait>) -> String {
     wait.map_or_else(String::new, |wait| {
-        format!("; the cluster of the topics is away for {}", show::whole_seconds(wait.since))
+        format!("; has waited for the cluster of the topics for {}", show::whole_seconds(wait.since))
     })
 }
 

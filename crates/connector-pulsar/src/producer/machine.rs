@@ -250,6 +250,7 @@ impl ProducerMachine {
     /// The broker has taken everything up to a sequence, as it says.
     fn opened(&mut self, taken: Option<u64>) -> Result<()> {
         self.phase = Phase::Open;
+        self.link.settle();
         self.taken = taken;
         self.deduplication.note_opened(taken, self.stored)?;
         self.sent = 0;

@@ -254,6 +254,7 @@ impl ReaderMachine {
             }
             (Phase::Subscribing(asked), Command::Success(_)) if asked == request => {
                 self.phase = Phase::Reading;
+                self.link.settle();
                 self.questions.ask_since(self.link.conversation(), CONSUMER, now);
                 self.flow();
                 if let Some(conversation) = self.link.conversation() {

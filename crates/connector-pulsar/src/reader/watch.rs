@@ -105,7 +105,7 @@ impl Watch {
     /// Another consumer has the subscription.
     pub fn busy(&self, error: &Error) -> String {
         format!(
-            "the subscription \"{}\" is held by another consumer, {error}; stop what holds it, or take another name",
+            "the subscription \"{}\" is held by another consumer, {error}; stop what holds it, or run beside it with --as NAME",
             self.name()
         )
     }
