@@ -32,6 +32,9 @@ pub struct ReadBounds {
     pub stops: bool,
     /// The watermark that the stream had given in the checkpoint that the run began from; readers begin there.
     pub given: EventTime,
+    /// Where the watermark stops while history is read: what outputs and history had before that does not wait for the
+    /// topic. A row of the topic that lies there waits for a checkpoint.
+    pub cap: EventTime,
     /// Whether a split that had no row when it was first looked at may join.
     pub may_join: bool,
     /// The least watermark of the streams that meet this one and have shown a row; rows at or before it are released.

@@ -372,6 +372,7 @@ impl JobCoordinator {
             go: !self.is_first(),
             stops: self.stops,
             given: self.durable.watermarks[stream],
+            cap: self.streams[stream].cap,
             may_join: self.is_first() || self.is_replayed(),
             least,
             window: Span(window.max(1)),

@@ -160,7 +160,7 @@ impl Seam {
             delay: source.spec.delay,
             quiet: source.spec.quiet.allowance(),
             margin: source.live.as_ref().map_or(Span::ZERO, |live| live.topic.margin()),
-            cap: if source.live.is_some() { source.cap } else { EventTime::MIN },
+            cap: source.cap,
             end: Some(source.end).filter(|end| *end < EventTime::MAX),
         };
         let streams = self.sources.iter().map(time_of).collect();
@@ -251,7 +251,7 @@ fn open_stream(
     let lacks_arrival = |plan: &Arc<HistoryPlan>| rows > 0 && plan.layout.stamps == Stamps::Nothing;
     let stats = StreamStats::new(&spec.name, rows, (shares.len() + partitions.len()).max(1));
     let stats = Arc::new(stats.of_history(history.as_ref().is_some_and(lacks_arrival)));
-    let cap = if stream.live.is_some() { history_cap(&partitions) } else { EventTime::MAX };
+    let cap = if stream.live.is_some() { history_cap(&partitions) } else { EventTime::MIN };
     let position = |(partition, position): (usize, &PartitionPosition)| SplitState {
         split: Split::Partition(partition as u32),
         position: position.to_bytes(),

@@ -214,10 +214,10 @@ impl Partition {
         self.given >= (queue.open_max / 2).max(1) || (queue.is_blocked && self.given > 0)
     }
 
-    /// Stands still at a watermark until its checkpoint is durable.
+    /// Stands still at the watermark that its reader has given until its checkpoint is durable: it joins there. It may have
+    /// stood further on by itself, in the belief that it was drained, while others held the reader back.
     pub fn hold(&mut self, given: EventTime) {
-        self.presence = Presence::Joins;
-        self.level = self.level.max(given);
+        (self.presence, self.level) = (Presence::Joins, given);
     }
 
     /// Finds out whether it has a message to read, without giving it out.

@@ -236,7 +236,7 @@ impl StreamReader {
 
     /// The topic is read when history has come as far as the partitions allow.
     fn switch(&mut self) {
-        self.switched |= self.live.is_some() && self.history_watermark() >= self.source.cap;
+        self.switched |= self.live.is_some() && self.history_watermark() >= self.bounds.cap;
     }
 
     fn poll_history(&mut self, rows_max: usize, aside: &mut Aside) -> Result<Option<Batch>> {
@@ -266,7 +266,7 @@ impl StreamReader {
     }
 
     fn poll_live(&mut self, rows_max: usize, aside: &mut Aside) -> Result<Option<Batch>> {
-        let (ceiling, given, cap) = (self.ceiling(), self.given, self.source.cap);
+        let (ceiling, given, cap) = (self.ceiling(), self.given, self.bounds.cap);
         let bounds = LiveBounds { rows_max, ceiling, given, cap };
         let Some(live) = &mut self.live else { return Ok(None) };
         let batches = live.read(bounds)?;
@@ -331,7 +331,7 @@ impl StreamReader {
             // row stands where the others have come: a row of a file that lies ahead of that has not happened either.
             true if self.has_ended() => {
                 let clock = live.clock().max(self.bounds.clock);
-                Some(clock.unwrap_or(EventTime::MIN).max(self.source.cap))
+                Some(clock.unwrap_or(EventTime::MIN).max(self.bounds.cap))
             }
             true => live.watermark(self.state == State::Absent, self.bounds.may_join),
         };

@@ -14,6 +14,7 @@ pub(crate) fn no_bounds() -> ReadBounds {
         go: false,
         stops: false,
         given: EventTime::MIN,
+        cap: EventTime::MIN,
         may_join: false,
         least: EventTime::MIN,
         window: Span::ZERO,

@@ -51,7 +51,8 @@ pub(crate) struct Source {
     /// How much room all readers of the history have together.
     pub room: HistoryRoom,
     pub stats: Arc<StreamStats>,
-    /// Where the watermark stops while history is read; `MAX` when there is no topic.
+    /// Where the watermark stops while history is read; `MIN` when there is no topic. The coordinator tells readers: those
+    /// that are made again later may find more in the topic.
     pub cap: EventTime,
     /// Whether all inputs of the job end: topics where they end when it begins.
     pub bounded: bool,

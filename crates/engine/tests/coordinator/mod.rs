@@ -29,6 +29,7 @@ impl Free {
             go: true,
             stops: false,
             given: EventTime::MIN,
+            cap: EventTime::MIN,
             may_join: true,
             least: EventTime::MAX,
             window: Span::ZERO,

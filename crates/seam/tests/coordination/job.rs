@@ -144,7 +144,7 @@ impl Job {
         let pace = random.of(&[100, 400, 1_500]);
         let count = random.of(&[2, 3, 3]) as usize;
         let margin = random.of(&[0, 0, 250]) * MILLI;
-        let lag = random.of(&[0, 0, 0, margin, margin + 100 * MILLI]);
+        let lag = random.of(&[0, 0, 0, margin, margin + 100 * MILLI, margin + 2_500 * MILLI]);
         let streams = (0..count).map(|number| Stream::new(&mut random, number, margin, lag)).collect();
         Job {
             random,

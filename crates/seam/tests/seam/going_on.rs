@@ -162,6 +162,42 @@ fn rows_that_come_again_pass_a_partition_that_waits_for_them() {
     assert_eq!(host.counts(0).joined, 1);
 }
 
+/// The message was on its way for longer than the allowance, while its partition was said to be drained far beyond where
+/// another one held the stream: it joins where the stream stands, in this run and in one that goes on from there.
+#[test]
+fn a_message_below_the_watermark_joins_where_its_stream_stands_however_far_its_partition_was_drained() {
+    let quiet = Quiet::After(Span(SECOND));
+    let row = |log: &mut Vec<Message>, id: i64, event: i64, arrival: i64| {
+        push(log, arrival * SECOND, format!("{id},{}", event * SECOND), false);
+    };
+    let mut logs = vec![Vec::new(), Vec::new()];
+    row(&mut logs[0], 0, 10, 10);
+    row(&mut logs[1], 1, 14, 19);
+    let topic = Arc::new(MemoryTopic::new("t", logs));
+    topic.set_now(20 * SECOND);
+    let live = only_live(&topic, 2 * SECOND, quiet);
+    let mut host = Host::open(vec![again(&live)], Run { now: 20 * SECOND, ..Run::new(false, 1) }).unwrap();
+    host.rest(10).unwrap();
+    host.holds(&[(0, EventTime(16 * SECOND))], true).unwrap();
+    host.rest(10).unwrap();
+    let stands = host.watermark(0).unwrap();
+    assert_eq!(stands, EventTime(12 * SECOND - 1));
+
+    row(&mut topic.partitions.lock().unwrap()[0], 2, 11, 11);
+    topic.set_now(20 * SECOND + 1);
+    let checkpoints = host.checkpoints;
+    host.rest(10).unwrap();
+    assert!(host.checkpoints > checkpoints, "it joins at a checkpoint");
+    let times = |host: &Host| host.rows[0].iter().filter(|row| row.id == 2).map(|row| row.time).collect::<Vec<_>>();
+    assert_eq!(times(&host), [12 * SECOND]);
+    assert_eq!(host.counts(0).joined, 1);
+
+    let joined = host.kept.take().unwrap();
+    let mut later = Host::go_on(vec![live], Run { now: host.now, ..Run::new(false, 1) }, Some(&joined)).unwrap();
+    later.rest(10).unwrap();
+    assert_eq!(times(&later), times(&host));
+}
+
 #[test]
 fn what_comes_after_an_end_comes_out_after_it_and_once() {
     let (mut ends, mut moved) = (0, 0);
