@@ -3,7 +3,6 @@
 use crate::collected_rows::Rows;
 use crate::dead_letter::row_text;
 use crate::failure::Failure;
-use crate::files_since::FilesSince;
 use crate::fingerprint;
 use crate::going_on::GoingOn;
 use crate::gone_outputs::commit_gone;
@@ -21,16 +20,15 @@ use crate::spill_folder::SpillFolder;
 use crate::stream_input::{WaitingMessages, snapshot_of, waiting};
 use crate::tally::{RuleTally, TallySink};
 use crate::topics::Topics;
-use crate::wanted_rows::WantedRows;
+use crate::wanted_rows::{look_back, wanted_rows};
 use checkpoint::JobFacts;
 use connector_pulsar::HeldAnchors;
 use dataflow::{
     Background, CheckpointStore, Clock, Coordinator, Error, EventTime, JobGraph, NodeKind, Output, ProcessingTime,
-    Reader, RestoredJob, Result, Sink, TimedFiles,
+    Reader, RestoredJob, Result, Sink,
 };
 use seam::{Lead, Options, Seam, StreamInput, StreamStats, UnreadHistory, has_come_to_ends};
-use sql::{CheckedPlan, History, LookBack, OutputSpec, Start, Stream, Target};
-use std::collections::BTreeMap;
+use sql::{CheckedPlan, History, OutputSpec, Start, Stream, Target};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
@@ -483,39 +481,5 @@ impl Project {
             lead: Lead::default(),
         };
         (options, spill)
-    }
-}
-
-/// Which rows of each history are wanted: what outputs after an instant look back to, and of a query what its conditions
-/// let pass. A job has outputs for rows that are bad or late, whatever its conditions say of them.
-fn wanted_rows(checked: &CheckedPlan, from: Option<EventTime>) -> BTreeMap<String, WantedRows> {
-    let is_query = checked.outputs.iter().all(|spec| matches!(spec.output, Output::Query(_)));
-    let reach = checked.look_back().into_iter().map(|(name, reach)| {
-        let since = match (from, reach) {
-            (Some(from), LookBack::For(span)) => Some(from.minus(span)),
-            _ => None,
-        };
-        (name, WantedRows { filter: None, since })
-    });
-    let mut wanted: BTreeMap<String, WantedRows> = BTreeMap::new();
-    for (name, rows) in reach {
-        // A stream that is read twice is wanted from the earlier instant on.
-        let known = wanted.entry(name).or_insert_with(|| rows.clone());
-        known.since = known.since.min(rows.since);
-    }
-    for (name, filter) in checked.wanted.iter().filter(|_| is_query) {
-        wanted.entry(name.clone()).or_default().filter = Some(filter.clone());
-    }
-    wanted
-}
-
-/// Leaves out the files of each history that no output after an instant looks back to.
-pub(crate) fn look_back(checked: &CheckedPlan, inputs: &mut [StreamInput], from: EventTime) {
-    for (name, reach) in checked.look_back() {
-        let LookBack::For(span) = reach else { continue };
-        for input in inputs.iter_mut().filter(|input| input.spec.name == name) {
-            let since = |files| Arc::new(FilesSince::new(files, &input.spec, from.minus(span))) as Arc<dyn TimedFiles>;
-            input.history = input.history.take().map(since);
-        }
     }
 }

@@ -1,8 +1,12 @@
 //! Which rows of a stream's history are wanted, by the columns of its table.
 
+use crate::files_since::FilesSince;
 use arrow::datatypes::{DataType, SchemaRef, TimeUnit};
-use dataflow::{ERROR_COLUMN, EventTime, FilterComparison, FilterValue, RowFilter, Span};
-use sql::{ColumnSource, Stream};
+use dataflow::{ERROR_COLUMN, EventTime, FilterComparison, FilterValue, Output, RowFilter, Span, TimedFiles};
+use seam::StreamInput;
+use sql::{CheckedPlan, ColumnSource, LookBack, Stream};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use values::find_name;
 
 /// The column of an archive that holds the partition's clock.
@@ -32,6 +36,40 @@ impl WantedRows {
         });
         let since = self.since.and_then(|since| since_filter(stream, stored, since));
         RowFilter::all(filter.into_iter().chain(since).collect())
+    }
+}
+
+/// Which rows of each history are wanted: what outputs after an instant look back to, and of a query what its conditions
+/// let pass. A job has outputs for rows that are bad or late, whatever its conditions say of them.
+pub fn wanted_rows(checked: &CheckedPlan, from: Option<EventTime>) -> BTreeMap<String, WantedRows> {
+    let is_query = checked.outputs.iter().all(|spec| matches!(spec.output, Output::Query(_)));
+    let reach = checked.look_back().into_iter().map(|(name, reach)| {
+        let since = match (from, reach) {
+            (Some(from), LookBack::For(span)) => Some(from.minus(span)),
+            _ => None,
+        };
+        (name, WantedRows { filter: None, since })
+    });
+    let mut wanted: BTreeMap<String, WantedRows> = BTreeMap::new();
+    for (name, rows) in reach {
+        // A stream that is read twice is wanted from the earlier instant on.
+        let known = wanted.entry(name).or_insert_with(|| rows.clone());
+        known.since = known.since.min(rows.since);
+    }
+    for (name, filter) in checked.wanted.iter().filter(|_| is_query) {
+        wanted.entry(name.clone()).or_default().filter = Some(filter.clone());
+    }
+    wanted
+}
+
+/// Leaves out the files of each history that no output after an instant looks back to.
+pub fn look_back(checked: &CheckedPlan, inputs: &mut [StreamInput], from: EventTime) {
+    for (name, reach) in checked.look_back() {
+        let LookBack::For(span) = reach else { continue };
+        for input in inputs.iter_mut().filter(|input| input.spec.name == name) {
+            let since = |files| Arc::new(FilesSince::new(files, &input.spec, from.minus(span))) as Arc<dyn TimedFiles>;
+            input.history = input.history.take().map(since);
+        }
     }
 }
 
