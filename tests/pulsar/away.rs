@@ -31,7 +31,7 @@ fn a_job_says_that_its_cluster_is_away_and_goes_on_by_itself_when_it_is_back() {
     folder.publish("pulsar", 500..1000);
     folder.wait_for_actions(before + 1);
     let begun = now();
-    while !job.told().contains("the cluster of the topics is there again") {
+    while !job.told().contains("what the job waited for is there again") {
         assert!(now() < begun + RUN, "{}", job.told());
         pause(SECOND / 10);
     }

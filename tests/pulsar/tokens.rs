@@ -88,7 +88,7 @@ fn a_job_outlives_its_token_and_waits_while_it_is_not_replaced() {
     let most = job.memory().map_or(0, |(_, most)| most);
     assert!(most < held + (128 << 20), "it held {held} bytes before, and {most} bytes at most");
     place.write_token(3600);
-    wait(&job, || job.told().contains("the cluster of the topics is there again"));
+    wait(&job, || job.told().contains("what the job waited for is there again"));
     wait(&job, || place.count() >= 500);
     job.interrupt();
     let ended = job.ended(RUN).expect("a run that is interrupted ends");

@@ -13,4 +13,4 @@ mod client_credentials;
 
 pub use client_credentials::{ClientCredentials, Tokens};
 pub use secret::Secret;
-pub use told::{told, without};
+pub use told::{hidden, told, without};

@@ -22,10 +22,15 @@ pub fn told(error: &reqwest::Error, secrets: &[&str]) -> String {
     without(&text, secrets)
 }
 
+/// A text with stars where it had secrets.
+pub fn hidden(text: &str, secrets: &[&str]) -> String {
+    let hide = |text: String, secret: &&str| if secret.is_empty() { text } else { text.replace(*secret, "***") };
+    secrets.iter().fold(text.to_owned(), hide)
+}
+
 /// A text without secrets, and not longer than people read.
 pub fn without(text: &str, secrets: &[&str]) -> String {
-    let hidden = |text: String, secret: &&str| if secret.is_empty() { text } else { text.replace(*secret, "***") };
-    let text = secrets.iter().fold(text.to_owned(), hidden);
+    let text = hidden(text, secrets);
     match text.char_indices().nth(TOLD_MAX) {
         Some((end, _)) => format!("{}..", &text[..end]),
         None => text,

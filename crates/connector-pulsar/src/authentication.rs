@@ -70,6 +70,14 @@ impl Credentials {
     /// The certificate of the connection says it.
     pub(crate) const CERTIFICATE: Credentials = Credentials { method: "tls", data: Bytes::new() };
 
+    /// A text of a broker with stars where it repeats what was shown to it, whole or the password alone.
+    pub(crate) fn hidden_in(&self, text: &str) -> String {
+        let shown = String::from_utf8_lossy(&self.data);
+        let password =
+            if self.method == "basic" { shown.split_once(':').map_or("", |(_, password)| password) } else { "" };
+        access::hidden(text, &[&shown, password])
+    }
+
     /// The credentials as they are now; those that a server gave before are asked for again where `is_new` is wanted.
     pub(crate) async fn read(authentication: &Authentication, is_new: bool) -> Result<Credentials> {
         let credentials = |method, text: String| Credentials { method, data: Bytes::from(text) };
@@ -100,5 +108,7 @@ mod tests {
         let credentials = runtime.block_on(Credentials::read(&authentication, false)).expect("they are there");
         assert_eq!(&credentials.data[..], b"ana:CANARY");
         assert!(!format!("{authentication:?} {credentials:?}").contains("CANARY"));
+        assert_eq!(credentials.hidden_in("ana:CANARY is wrong, CANARY!"), "*** is wrong, ***!");
+        assert_eq!(Credentials::CERTIFICATE.hidden_in("a certificate"), "a certificate");
     }
 }

@@ -54,6 +54,8 @@ pub struct Conversation {
     answer_within: Duration,
     keep_alive: Duration,
     message_bytes_max: Option<usize>,
+    /// What was shown to be let in, which no text of the broker may show to anybody else.
+    shown: Vec<Credentials>,
 }
 
 impl Conversation {
@@ -65,6 +67,7 @@ impl Conversation {
         now: Duration,
     ) -> Self {
         let mut output = BytesMut::new();
+        let shown = credentials.iter().cloned().collect();
         let (method, data) = match credentials {
             Some(Credentials { method, data }) => (Some(method.to_owned()), Some(data)),
             None => (None, None),
@@ -95,6 +98,7 @@ impl Conversation {
             answer_within: settings.answer_within,
             keep_alive: settings.keep_alive,
             message_bytes_max: None,
+            shown,
         }
     }
 
@@ -107,7 +111,10 @@ impl Conversation {
 
     /// The next thing that the broker said, if it is here whole.
     pub fn hear(&mut self) -> Result<Option<Heard>> {
-        while let Some(frame) = self.decoder.next_frame()? {
+        while let Some(mut frame) = self.decoder.next_frame()? {
+            if let Some(text) = frame.command.text_mut() {
+                *text = self.shown.iter().fold(std::mem::take(text), |text, shown| shown.hidden_in(&text));
+            }
             match frame.command {
                 Command::Ping(_) if self.is_backed_up() => {}
                 Command::Ping(_) => encode(Command::Pong(Pong {}), &mut self.output),
@@ -162,7 +169,10 @@ impl Conversation {
 
     /// Answers a challenge.
     pub fn authenticate(&mut self, credentials: Credentials) {
-        let Credentials { method, data } = credentials;
+        let Credentials { method, data } = credentials.clone();
+        // What was shown before is what a broker may still complain of.
+        let before = self.shown.pop();
+        self.shown = before.into_iter().chain([credentials]).collect();
         let response = AuthResponse {
             client_version: Some(CLIENT_VERSION.to_owned()),
             response: Some(AuthData { auth_method_name: Some(method.to_owned()), auth_data: Some(data) }),
@@ -244,5 +254,49 @@ fn answered(command: &Command) -> Option<RequestId> {
         Command::GetSchemaResponse(answer) => Some(answer.request_id),
         Command::AckResponse(answer) => answer.request_id,
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::address::Service;
+    use crate::wire::protocol::{Connected, ErrorReply, LookupTopicResponse};
+
+    #[test]
+    fn what_a_broker_repeats_of_what_was_shown_to_it_is_not_told() {
+        let settings = Settings::new(Service::parse("pulsar://a").expect("it is an address"));
+        let token = |text: &'static [u8]| Credentials { method: "token", data: Bytes::from_static(text) };
+        let said = |command| {
+            let mut bytes = BytesMut::new();
+            encode(command, &mut bytes);
+            bytes
+        };
+        let begin = || Conversation::begin(&settings, Some(token(b"CANARY")), None, Duration::ZERO);
+        let refusal = ErrorReply { request_id: 0, error: 3, message: "no such token: CANARY".to_owned() };
+        let mut refused = begin();
+        refused.receive(&said(Command::Error(refusal)), Duration::ZERO);
+        let error = refused.hear().expect_err("it is refused").to_string();
+        assert!(error.contains("no such token: ***") && !error.contains("CANARY"), "{error}");
+
+        // One that was let in, and has shown a newer token since.
+        let mut let_in = begin();
+        let_in.receive(&said(Command::Connected(Connected::default())), Duration::ZERO);
+        assert_eq!(let_in.hear(), Ok(Some(Heard::Greeted)));
+        let_in.authenticate(token(b"NEWER"));
+        let asked = |request_id| {
+            let (topic, authoritative, advertised_listener_name) = ("a".to_owned(), None, None);
+            let lookup =
+                crate::wire::protocol::LookupTopic { topic, request_id, authoritative, advertised_listener_name };
+            Command::LookupTopic(lookup)
+        };
+        let request_id = let_in.ask("where the topic is", asked, Duration::ZERO);
+        let message = Some("NEWER is not CANARY".to_owned());
+        let answer = LookupTopicResponse { request_id, message, ..LookupTopicResponse::default() };
+        let_in.receive(&said(Command::LookupTopicResponse(answer)), Duration::ZERO);
+        let Ok(Some(Heard::Answer(_, Command::LookupTopicResponse(heard)))) = let_in.hear() else {
+            panic!("it is an answer")
+        };
+        assert_eq!(heard.message.as_deref(), Some("*** is not ***"));
     }
 }

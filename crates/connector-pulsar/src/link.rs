@@ -68,6 +68,10 @@ pub struct Link {
     is_detached: bool,
     /// Once the client was let in, a broker that denies it may have met a token that is about to be replaced.
     was_attached: bool,
+    /// Since when the connection has stood that is there.
+    attached_at: Option<Duration>,
+    /// Since when every attempt has met somebody else who holds what it is for.
+    busy_since: Option<Duration>,
     trouble: Option<Error>,
     /// What waiting does not mend.
     end: Option<Error>,
@@ -89,6 +93,8 @@ impl Link {
             redirects: 0,
             is_detached: false,
             was_attached: false,
+            attached_at: None,
+            busy_since: None,
             trouble: None,
             end: None,
         }
@@ -110,6 +116,11 @@ impl Link {
     /// What last went wrong, for whoever asks what the link waits for; none while all is well.
     pub fn trouble(&self) -> Option<&Error> {
         self.trouble.as_ref()
+    }
+
+    /// Whether the last attempt met somebody else who holds what it is for.
+    pub fn is_busy(&self) -> bool {
+        self.busy_since.is_some()
     }
 
     /// The conversation with the owner of the topic, while there is one.
@@ -220,6 +231,11 @@ impl Link {
     /// Something failed; the link begins again after a wait, or ends if the same would come again.
     pub fn fail(&mut self, error: Error, now: Duration) {
         self.is_detached |= matches!(self.state, State::Attached);
+        self.busy_since = None;
+        // What comes after a connection that has stood for long is not one more of the failures before it.
+        if self.attached_at.take().is_some_and(|at| now.saturating_sub(at) > self.settings.backoff_max) {
+            self.backoff.begin_anew();
+        }
         let may_pass = self.was_attached || error.kind() == ErrorKind::Unavailable;
         let error = match self.state {
             State::Greeting { .. } if error.kind() == ErrorKind::Denied => {
@@ -241,10 +257,28 @@ impl Link {
         self.state = State::Away { until: now + self.backoff.wait() };
     }
 
+    /// Somebody else holds what the connection is for, such as an anchor. They may have gone without a word, so the link tries
+    /// again, and ends once each attempt has met them for `busy_max`; time in which nobody could say so does not count.
+    pub fn fail_as_busy(&mut self, held: String, now: Duration) -> Result<()> {
+        let since = self.busy_since.unwrap_or(now);
+        if now.saturating_sub(since) >= self.settings.busy_max {
+            return Err(Error::invalid(held));
+        }
+        self.fail(Error::unavailable(held), now);
+        self.busy_since = Some(since);
+        Ok(())
+    }
+
+    /// Nobody else holds what the connection is for.
+    pub fn end_busy(&mut self) {
+        self.busy_since = None;
+    }
+
     /// Leaves the broker, and comes back at once.
     pub fn renew(&mut self, now: Duration) {
         self.is_detached |= matches!(self.state, State::Attached);
         self.conversation = None;
+        self.attached_at = None;
         self.action = Some(Action::HangUp);
         self.state = State::Away { until: now };
     }
@@ -259,6 +293,7 @@ impl Link {
     /// next failure is none the shorter.
     pub fn settle(&mut self) {
         self.trouble = None;
+        self.end_busy();
     }
 
     /// The next thing that concerns the user of the link. Errors are those that waiting does not mend.
@@ -328,14 +363,15 @@ impl Link {
                 false
             }
             _ => {
-                self.attach();
+                self.attach(now);
                 true
             }
         }
     }
 
-    fn attach(&mut self) {
+    fn attach(&mut self, now: Duration) {
         self.state = State::Attached;
+        self.attached_at = Some(now);
         self.was_attached = true;
     }
 
@@ -367,7 +403,7 @@ impl Link {
             let service = self.settings.service.address.clone();
             self.dial(service, Some(found.address.to_string()), purpose, now);
         } else if purpose == Purpose::Attach && found.address == self.address && self.proxied_to.is_none() {
-            self.attach();
+            self.attach(now);
             return Ok(true);
         } else {
             self.dial(found.address, None, purpose, now);

@@ -35,12 +35,14 @@ impl SinkPosition {
         SinkPosition { generation, rows: 0, last, fewer: Vec::new(), is_deduplicated: None }
     }
 
-    /// Per partition what producers are told that go on from here. `is_all` says that no row was written after it, and
-    /// `accepts_duplicates` that those which were may be there twice.
-    pub fn earlier(&self, is_all: bool, accepts_duplicates: bool) -> Vec<EarlierMessages> {
+    /// What the producer of each of so many partitions is told that goes on from here; what the output was promised holds
+    /// for those that were added too. `is_all` says that no row was written after it, and `accepts_duplicates` that those
+    /// which were may be there twice.
+    pub fn earlier(&self, partitions: u32, is_all: bool, accepts_duplicates: bool) -> Vec<EarlierMessages> {
         let is_deduplicated = self.is_deduplicated.filter(|_| !accepts_duplicates);
         let is_all = is_all || accepts_duplicates;
-        self.last.iter().map(|stored| EarlierMessages { stored: *stored, is_deduplicated, is_all }).collect()
+        let stored = self.last.iter().copied().chain(std::iter::repeat(None)).take(partitions as usize);
+        stored.map(|stored| EarlierMessages { stored, is_deduplicated, is_all }).collect()
     }
 
     /// The same without what brokers have forgotten that remove duplicates, by what they have taken of each partition;
@@ -252,6 +254,14 @@ mod tests {
         assert_eq!(written(1, 8, None).unwrap(), first);
         assert_eq!(written(2, 8, Some((20, 1))).unwrap(), second);
         assert!(written(1, 8, Some((20, 1))).is_err());
+    }
+
+    #[test]
+    fn a_partition_that_was_added_is_promised_what_the_output_was() {
+        let start = SinkPosition { rows: 9, last: vec![Some(8)], ..SinkPosition::start(1, 1) };
+        let position = SinkPosition { is_deduplicated: Some(true), ..start };
+        let of = |stored| EarlierMessages { stored, is_deduplicated: Some(true), is_all: false };
+        assert_eq!(position.earlier(2, false, false), [of(Some(8)), of(None)]);
     }
 
     #[test]

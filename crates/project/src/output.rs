@@ -415,7 +415,7 @@ fn pulsar_sink(
         )));
     }
     let name = format!("{producer}-{:016x}", position.generation);
-    let earlier = position.earlier(before.is_all, before.accepts_duplicates);
+    let earlier = position.earlier(there.partitions(), before.is_all, before.accepts_duplicates);
     let columns = crate::dead_letter::message_columns(&spec.schema)?;
     let schema = topics.output_schema(&there, &columns)?;
     let writer = Arc::new(TopicWriter::open(&there, &name, Guarantee::AsTheBrokerHas, &earlier, Some(&schema))?);

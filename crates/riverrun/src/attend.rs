@@ -1,11 +1,11 @@
 //! A job that can be asked and stopped by others while it runs.
 
-use crate::listener::{Attended, RunningJob, StateSize};
+use crate::listener::{Attended, Begun, RunningJob, StateSize};
 use crate::signals::Stop;
 use engine::Control;
 use project::{JobOptions, Project, Wired};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicUsize};
+use std::sync::atomic::AtomicUsize;
 
 /// Lets others ask the job while it runs, or while it builds the state of changed pipelines (`builds`).
 pub fn attend(
@@ -13,14 +13,14 @@ pub fn attend(
     options: &JobOptions,
     wired: &mut Wired,
     (workers, control, stop): (usize, &Arc<Control>, &Stop),
+    begun: &Begun,
     builds: bool,
 ) -> Arc<RunningJob> {
     let job = Arc::new(RunningJob {
-        since: wired.clock.now(),
+        begun: begun.clone(),
         workers,
         builds,
         stats: wired.stats.clone(),
-        written: AtomicI64::new(0),
         state: StateSize::default(),
         control: control.clone(),
         stop: stop.clone(),

@@ -3,11 +3,11 @@
 
 use crate::anchors;
 use crate::channel::{Ask, SOCKET, SocketPath, VERSION, savepoint_json};
-use crate::clock::{Stopwatch, rest};
+use crate::clock::{Stopwatch, SystemClock, rest};
 use crate::print;
 use crate::signals::Stop;
 use crate::watermark;
-use dataflow::{Checkpoint, CheckpointStore, Error, EventTime, ProcessingTime, Result};
+use dataflow::{Checkpoint, CheckpointStore, Clock, Error, EventTime, ProcessingTime, Result};
 use engine::Control;
 use project::{HeldAnchors, SavedJob, SavepointRequests};
 use seam::StreamStats;
@@ -29,15 +29,29 @@ const LINE_BYTES_MAX: usize = 64 << 10;
 /// How many may ask at a time.
 const ASKING_MAX: usize = 32;
 
+/// When a process began to run a job, and what it has written since: both go on where topics with more partitions make it
+/// open its inputs again.
+#[derive(Clone)]
+pub struct Begun {
+    pub at: ProcessingTime,
+    /// Rows that its outputs have written.
+    pub written: Arc<AtomicI64>,
+}
+
+impl Begun {
+    /// Begins now.
+    pub fn now() -> Begun {
+        Begun { at: SystemClock.now(), written: Arc::default() }
+    }
+}
+
 /// What a running job shows, and what it takes.
 pub struct RunningJob {
-    pub since: ProcessingTime,
+    pub begun: Begun,
     pub workers: usize,
     /// Whether it builds the state of changed pipelines, before the job goes on.
     pub builds: bool,
     pub stats: Vec<Arc<StreamStats>>,
-    /// Rows that its outputs have written.
-    pub written: AtomicI64,
     /// How much state there is.
     pub state: StateSize,
     pub control: Arc<Control>,
@@ -279,8 +293,8 @@ impl RunningJob {
             })
         };
         json!({
-            "process": std::process::id(), "since": self.since.to_string(), "workers": self.workers,
-            "builds_state": self.builds, "rows_written": self.written.load(Relaxed), "state_bytes_in_memory": self.state.memory.load(Relaxed),
+            "process": std::process::id(), "since": self.begun.at.to_string(), "workers": self.workers,
+            "builds_state": self.builds, "rows_written": self.begun.written.load(Relaxed), "state_bytes_in_memory": self.state.memory.load(Relaxed),
             "state_bytes_on_disk": self.state.disk.load(Relaxed), "streams": self.stats.iter().map(stream).collect::<Vec<_>>(),
             "anchors": self.anchors.iter().map(anchors::running_json).collect::<Vec<_>>(),
         })

@@ -179,7 +179,7 @@ impl Progress {
             (Some(ClusterWait { why, .. }), false) => {
                 print::note(format_args!("{why}; the job waits for it, and tries again every 10 s at most"));
             }
-            (None, true) => print::note(format_args!("the cluster of the topics is there again")),
+            (None, true) => print::note(format_args!("what the job waited for is there again")),
             _ => {}
         }
         self.is_away = wait.is_some();
@@ -232,9 +232,7 @@ fn held(
 
 /// For how long a cluster of topics has been waited for.
 fn away(wait: Option<&ClusterWait>) -> String {
-    wait.map_or_else(String::new, |wait| {
-        format!("; has waited for the cluster of the topics for {}", show::whole_seconds(wait.since))
-    })
+    wait.map_or_else(String::new, |wait| format!("; has waited for its topics for {}", show::whole_seconds(wait.since)))
 }
 
 /// The outputs that do not take rows as fast as they come, and what waits for them.

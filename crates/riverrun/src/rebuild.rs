@@ -2,6 +2,7 @@
 
 use crate::attend::attend;
 use crate::engine_job::{cores, engine_job};
+use crate::listener::Begun;
 use crate::outcome::Outcome;
 use crate::progress::{Progress, Spinner};
 use crate::signals::Stop;
@@ -67,7 +68,7 @@ fn build(
     let stats = wired.stats.clone();
     let control = Arc::new(Control::default());
     let workers = workers.map_or_else(cores, usize::from);
-    let attended = attend(project, options, &mut wired, (workers, &control, stop), true);
+    let attended = attend(project, options, &mut wired, (workers, &control, stop), &Begun::now(), true);
     let (job, _spill) = engine_job(wired, Some(workers))?;
     let mut progress = Progress::start(&stats);
     let ended = engine::run(job, &control, &mut |status| {

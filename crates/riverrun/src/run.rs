@@ -4,6 +4,7 @@ use crate::args::{ResumeArgs, RunArgs};
 use crate::attend::attend;
 use crate::clock::{Stopwatch, rest};
 use crate::engine_job::{cores, engine_job};
+use crate::listener::Begun;
 use crate::outcome::Outcome;
 use crate::progress::{Progress, Spinner};
 use crate::rebuild::rebuild;
@@ -62,7 +63,8 @@ fn run_to_now(
     built: &Built,
 ) -> Outcome {
     let stop = Stop::listen()?;
-    let run = |options: &JobOptions| run_job(project, options, &stop, (commit_every, workers, json));
+    let begun = Begun::now();
+    let run = |options: &JobOptions| run_job(project, options, (&stop, &begun), (commit_every, workers, json));
     if options.applies_changes
         && let Some(code) = rebuild(project, &options, &stop, workers)?
     {
@@ -116,7 +118,7 @@ impl Next {
 fn run_job(
     project: &Project,
     options: &JobOptions,
-    stop: &Stop,
+    (stop, begun): (&Stop, &Begun),
     (commit_every, workers, json): (Duration, Option<NonZeroUsize>, bool),
 ) -> Outcome<(ExitCode, Next)> {
     let Some(mut wired) = opened(project, options, stop)? else { return Ok((ExitCode::SUCCESS, Next::Nothing)) };
@@ -132,7 +134,8 @@ fn run_job(
     let control = Arc::new(Control::default());
     let growing = if bounded { None } else { project.watch_partitions(std::mem::take(&mut wired.partitions))? };
     let mut has_grown = false;
-    let attended = attend(project, options, &mut wired, (workers, &control, stop), false);
+    let attended = attend(project, options, &mut wired, (workers, &control, stop), begun, false);
+    let written_before = begun.written.load(Relaxed);
     let mut bound = StateBound::new(wired.state_memory);
     let (mut job, _spill) = engine_job(wired, Some(workers))?;
     job.pace = checkpoint_pace(project);
@@ -148,7 +151,7 @@ fn run_job(
         has_grown |= growing.as_ref().is_some_and(|growing| ends_to_grow(growing, &control));
         pace.ask(watch.elapsed(), &control);
         polling.take().into_iter().for_each(|()| tell_of_polling(project));
-        attended.written.store(status.rows_out(), Relaxed);
+        begun.written.store(written_before + status.rows_out(), Relaxed);
         attended.state.set(status.state_bytes());
         bound.watch(status);
         tell_of_checkpoints(&savepoints, warnings.as_ref());

@@ -6,6 +6,7 @@ use crate::ask::{Answer, Connection};
 use crate::channel::{Ask, savepoint_json, savepoint_of};
 use crate::outcome::Outcome;
 use crate::print;
+use crate::progress::Spinner;
 use crate::show;
 use dataflow::{Error, Result};
 use project::{AnchorsOf, JobHere, NewestCheckpoint, Project, SavedJob, is_location};
@@ -17,6 +18,8 @@ use std::time::Duration;
 /// How often it is looked for a run that holds its checkpoints and does not answer: for ten seconds.
 const LOOKS: u32 = 200;
 const LOOK: Duration = Duration::from_millis(50);
+/// What is waited for: outputs have to take all rows before it, so that one which stands still holds it up.
+const WAITING: &str = "waiting for the job's checkpoint, which its outputs have to take";
 
 /// Makes a savepoint, of the next checkpoint of a running job or of the last one that a run has left.
 pub fn savepoint(project: &Project, args: &SavepointArgs) -> Outcome {
@@ -25,6 +28,7 @@ pub fn savepoint(project: &Project, args: &SavepointArgs) -> Outcome {
     let saved = match running(project, job)? {
         Some(mut running) => {
             running.ask(&Ask::Savepoint(to))?;
+            let _waiting = Spinner::start(WAITING);
             match running.answer()? {
                 Answer::Savepoint(saved) => savepoint_of(&saved),
                 _ => None,
@@ -71,6 +75,7 @@ fn stop_running(project: &Project, (job, found): (Option<&str>, Option<Connectio
         false => Some(args.to.as_deref().map(absolute).transpose()?),
     };
     running.ask(&Ask::Stop(wanted.clone()))?;
+    let waiting = Spinner::start(WAITING);
     let (mut saved, mut failed) = (None, None);
     loop {
         match running.answer() {
@@ -82,6 +87,7 @@ fn stop_running(project: &Project, (job, found): (Option<&str>, Option<Connectio
             Err(error) => return Err(error.into()),
         }
     }
+    drop(waiting);
     if let Some(error) = failed {
         return Err(error.context(format!("{} ends without a savepoint", called(job))).into());
     }

@@ -33,6 +33,8 @@ pub(crate) struct Partition {
     pub timeless: (usize, usize),
     // What the clock would be, had the partition not joined; until the two agree.
     alone: Option<PartitionClock>,
+    // How often that began.
+    joins: u64,
     pub presence: Presence,
     // Where a bounded run ends it.
     end: Option<LastMessage>,
@@ -91,6 +93,7 @@ impl Partition {
             joined: None,
             timeless: (0, 0),
             alone: None,
+            joins: at.joins,
             presence: if at.absent { Presence::Absent } else { Presence::Present },
             end: at.end,
             is_past_end: false,
@@ -117,6 +120,7 @@ impl Partition {
     pub fn go_on(&mut self, spec: &StreamSpec, at: &PartitionPosition) {
         self.clock = at.clock.resume(spec);
         self.alone = at.alone.map(|alone| alone.resume(spec));
+        self.joins = at.joins;
         self.level = self.level.max(self.clock.watermark().unwrap_or(EventTime::MIN));
     }
 
@@ -127,6 +131,7 @@ impl Partition {
             message: self.position,
             clock: ClockPosition::of(&self.clock),
             alone: self.alone.as_ref().map(ClockPosition::of),
+            joins: self.joins,
             absent: !matches!(self.presence, Presence::Present | Presence::Below),
             end: self.end,
             start: self.start,

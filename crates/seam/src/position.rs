@@ -5,7 +5,9 @@ use crate::clock::PartitionClock;
 use crate::unreleased::OutRows;
 use dataflow::{ByteReader, ByteWriter, EventTime, Position, ProcessingTime, Result, Span, Topic, TopicId};
 
-const VERSION: u8 = 1;
+/// The first version does not count how often a partition has joined.
+const VERSION: u8 = 2;
+const SHARE_VERSION: u8 = 1;
 
 /// How far a partition was read, and what its reader knows of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +20,8 @@ pub(crate) struct PartitionPosition {
     pub clock: ClockPosition,
     /// The clock as it would be had the partition not joined; until the two agree.
     pub alone: Option<ClockPosition>,
+    /// How often it has joined with another clock than its messages alone gave.
+    pub joins: u64,
     /// Whether it holds nobody back, because it has shown no row.
     pub absent: bool,
     /// The last message when the job began, in runs that end there.
@@ -51,6 +55,7 @@ impl PartitionPosition {
             message: None,
             clock: ClockPosition::default(),
             alone: None,
+            joins: 0,
             absent: true,
             end: None,
             start: None,
@@ -76,12 +81,14 @@ impl PartitionPosition {
         }
         out.option(self.start.map(|start| start.0));
         self.out.write(&mut out);
+        out.u64(self.joins);
         out.finish()
     }
 
     /// Reads the byte form; an error of kind `Corrupt` says what is wrong with it.
     pub fn parse(bytes: &[u8]) -> Result<PartitionPosition> {
-        let mut from = ByteReader::new("the position of a partition", bytes, VERSION)?;
+        let version = bytes.first().map_or(VERSION, |version| (*version).clamp(1, VERSION));
+        let mut from = ByteReader::new("the position of a partition", bytes, version)?;
         let position = PartitionPosition {
             topic: TopicId { cluster: read_text(&mut from)?, topic: read_text(&mut from)? },
             message: read_message(&mut from)?,
@@ -91,6 +98,7 @@ impl PartitionPosition {
             end: if read_flag(&mut from)? { Some(LastMessage(read_message(&mut from)?)) } else { None },
             start: from.option()?.map(EventTime),
             out: OutRows::read(&mut from)?,
+            joins: if version > 1 { from.u64()? } else { 0 },
         };
         from.end()?;
         Ok(position)
@@ -102,6 +110,7 @@ impl PartitionPosition {
         let clock = Some(level.plus(delay).plus(Span(1)));
         if level > EventTime::MIN && self.clock.clock < clock {
             self.alone = self.alone.or(Some(self.clock));
+            self.joins += 1;
             // Silence before the first row says nothing.
             self.clock = ClockPosition { clock, arrival: None };
         }
@@ -137,7 +146,7 @@ pub(crate) struct ShareBytes {
 impl ShareBytes {
     /// The byte form.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut out = ByteWriter::new(VERSION);
+        let mut out = ByteWriter::new(SHARE_VERSION);
         out.bytes(&self.position);
         self.out.write(&mut out);
         out.finish()
@@ -145,7 +154,7 @@ impl ShareBytes {
 
     /// Reads the byte form; an error of kind `Corrupt` says what is wrong with it.
     pub fn parse(bytes: &[u8]) -> Result<ShareBytes> {
-        let mut from = ByteReader::new("the position of a share of the history", bytes, VERSION)?;
+        let mut from = ByteReader::new("the position of a share of the history", bytes, SHARE_VERSION)?;
         let share = ShareBytes { position: from.bytes()?.to_vec(), out: OutRows::read(&mut from)? };
         from.end()?;
         Ok(share)
@@ -202,6 +211,7 @@ mod tests {
             message: Some(Position { ledger: 7, entry: 41, batch_index: 2 }),
             clock: ClockPosition { clock: Some(EventTime(-5)), arrival: Some(ProcessingTime(9)) },
             alone: Some(ClockPosition::default()),
+            joins: 5,
             absent: false,
             end: Some(LastMessage(None)),
             start: Some(EventTime(3)),
@@ -210,13 +220,16 @@ mod tests {
     }
 
     #[test]
-    fn version_one_is_read_for_as_long_as_there_are_checkpoints() {
+    fn earlier_versions_are_read_for_as_long_as_there_are_checkpoints() {
         let stored = "01 0100000000000000 63 0100000000000000 74 01 0700000000000000 2900000000000000 0200000000000000 \
                       01 fbffffffffffffff 01 0900000000000000 01 00 00 00 01 00 01 0300000000000000 \
                       0300000000000000 6400000000000000 0c00000000000000";
         let digits: Vec<u8> = stored.bytes().filter(u8::is_ascii_hexdigit).collect();
         let pairs = digits.chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap());
-        let stored: Vec<u8> = pairs.collect();
+        let mut stored: Vec<u8> = pairs.collect();
+        assert_eq!(PartitionPosition::parse(&stored).unwrap(), PartitionPosition { joins: 0, ..sample() });
+        stored[0] = 2;
+        stored.extend(5u64.to_le_bytes());
         assert_eq!(PartitionPosition::parse(&stored).unwrap(), sample());
         assert_eq!(sample().to_bytes(), stored);
     }

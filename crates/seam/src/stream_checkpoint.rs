@@ -89,7 +89,7 @@ pub fn joined_since(before: &CoordinatorState, after: &CoordinatorState) -> Resu
     let has_joined = |(stream, partition, at): &(usize, u32, PartitionPosition)| match had(*stream, *partition) {
         Some(had) => {
             let gave_first = (had.absent || had.message.is_none()) && at.message > had.message;
-            gave_first || (had.absent && !at.absent) || (had.alone.is_none() && at.alone.is_some())
+            gave_first || (had.absent && !at.absent) || had.joins < at.joins
         }
         None => !at.absent || at.message.is_some(),
     };
@@ -281,10 +281,12 @@ mod tests {
 
     #[test]
     fn a_partition_has_joined_before_a_checkpoint_has_a_row_of_it() {
-        let at = |absent: bool, entry: Option<u64>, alone: bool| PartitionPosition {
+        let at = |absent: bool, entry: Option<u64>, joins: u64| PartitionPosition {
             absent,
             message: entry.map(|entry| Position { ledger: 1, entry, batch_index: 0 }),
-            alone: alone.then(ClockPosition::default),
+            // Once its clock and that of its messages agree, nothing else tells of it.
+            alone: None,
+            joins,
             topic: TopicId { cluster: "c".to_owned(), topic: "t".to_owned() },
             clock: ClockPosition::default(),
             end: None,
@@ -300,13 +302,15 @@ mod tests {
             watermarks: Vec::new(),
         };
         for (before, after, has_joined) in [
-            (Some(at(true, None, false)), at(true, None, false), false),
-            (Some(at(true, None, false)), at(false, None, false), true),
-            (Some(at(true, None, false)), at(false, Some(1), false), true),
-            (Some(at(false, Some(1), false)), at(false, Some(2), false), false),
-            (Some(at(false, Some(1), false)), at(false, Some(2), true), true),
-            (None, at(true, None, false), false),
-            (None, at(false, None, false), true),
+            (Some(at(true, None, 0)), at(true, None, 0), false),
+            (Some(at(true, None, 0)), at(false, None, 0), true),
+            (Some(at(true, None, 0)), at(false, Some(1), 0), true),
+            (Some(at(false, Some(1), 0)), at(false, Some(2), 0), false),
+            (Some(at(false, Some(1), 0)), at(false, Some(2), 1), true),
+            (Some(at(false, Some(1), 1)), at(false, Some(2), 2), true),
+            (Some(at(false, Some(1), 1)), at(false, Some(2), 1), false),
+            (None, at(true, None, 0), false),
+            (None, at(false, None, 0), true),
         ] {
             let joined = joined_since(&state(before.clone()), &state(Some(after.clone()))).unwrap();
             assert_eq!(joined, has_joined.then_some((0, 3)), "{before:?} to {after:?}");

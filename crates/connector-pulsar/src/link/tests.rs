@@ -107,6 +107,45 @@ fn a_failure_after_success_is_a_new_one() {
 }
 
 #[test]
+fn a_failure_after_an_hour_of_a_connection_is_a_new_one() {
+    let hour = Duration::from_secs(3600);
+    for (stood, is_new) in [(Duration::from_secs(1), false), (hour, true)] {
+        let (mut link, mut now) = (link(), Duration::ZERO);
+        for _ in 0..8 {
+            link.fail(Error::unavailable("gone"), now);
+            now = link.due();
+        }
+        link.advance(now);
+        connect(&mut link, "service");
+        assert_eq!(answer(&mut link, at(LookupType::Connect, "pulsar://service:1")).1, Ok(Some(Event::Attached)));
+        // A writer that seldom writes has nothing by which it could succeed.
+        link.attached_at = Some(now);
+        link.settle();
+        now += stood;
+        link.fail(Error::unavailable("gone"), now);
+        assert_eq!(link.due() - now <= Duration::from_millis(100), is_new, "after {stood:?}");
+    }
+}
+
+#[test]
+fn who_meets_somebody_else_for_long_ends_and_time_without_an_answer_does_not_count() {
+    let second = Duration::from_secs(1);
+    let mut link = link();
+    let held = |link: &mut Link, at: u32| link.fail_as_busy("held by somebody".to_owned(), at * second);
+    for at in [0, 30, 89] {
+        assert_eq!(held(&mut link, at), Ok(()));
+        assert!(link.is_busy() && link.trouble().is_some_and(|why| why.to_string().contains("held by somebody")));
+    }
+    // From here on nobody says so, and a start does not wait for it either.
+    link.fail(Error::unavailable("no connection"), 91 * second);
+    assert!(!link.is_busy());
+    assert_eq!(held(&mut link, 200), Ok(()));
+    assert_eq!(held(&mut link, 289), Ok(()));
+    let error = held(&mut link, 290).expect_err("each attempt has met somebody for 90 s");
+    assert_eq!((error.kind(), error.to_string().contains("held by somebody")), (ErrorKind::Invalid, true));
+}
+
+#[test]
 fn a_client_that_is_denied_ends_unless_it_was_let_in_before() {
     let denied = || {
         let error = ServerError::AuthenticationError as i32;

@@ -27,10 +27,12 @@ pub struct Deduplication {
 
 impl Deduplication {
     pub fn new(guarantee: Guarantee, earlier: EarlierMessages) -> Self {
+        // A broker that has nothing of the producer to know shows with the first message whether it still does.
+        let is_there = earlier.is_deduplicated.filter(|is_there| !is_there || earlier.stored.is_some());
         Deduplication {
             guarantee,
             acknowledged: earlier.stored,
-            is_there: earlier.is_deduplicated,
+            is_there,
             was_there: earlier.is_deduplicated == Some(true),
             sent: earlier.stored,
             knows_all_sent: earlier.is_all,
@@ -163,6 +165,13 @@ mod tests {
         had.note_sent(8);
         assert!(had.note_acknowledged(8));
         assert!(had.note_opened(None, Some(8)).is_err());
+
+        // Of a partition that was added meanwhile, the broker has no message to know.
+        let mut added = of_job(EarlierMessages { stored: None, is_deduplicated: Some(true), is_all: false });
+        added.note_opened(None, None).unwrap();
+        added.note_sent(9);
+        assert_eq!((added.is_there(), added.note_acknowledged(9)), (Some(true), true));
+        assert!(added.note_opened(None, Some(9)).is_err());
 
         let mut never = of_job(EarlierMessages::default());
         never.note_opened(None, None).unwrap();

@@ -68,7 +68,6 @@ pub struct ProducerMachine {
     epoch: u64,
     /// The time as of the last advance.
     now: Duration,
-    busy_since: Option<Duration>,
     queue: VecDeque<OutgoingMessage>,
     queue_bytes: usize,
     /// How many messages of the queue are in flight or were taken before this session.
@@ -92,7 +91,6 @@ impl ProducerMachine {
             phase: Phase::Detached,
             epoch: 0,
             now: Duration::ZERO,
-            busy_since: None,
             queue: VecDeque::new(),
             queue_bytes: 0,
             sent: 0,
@@ -222,7 +220,6 @@ impl ProducerMachine {
     fn on_answer(&mut self, command: Command, now: Duration) -> Result<()> {
         match command {
             Command::ProducerSuccess(answer) => {
-                self.busy_since = None;
                 let version = answer.schema_version.filter(|version| !version.is_empty());
                 self.schema_version = version.filter(|_| self.options.schema.is_some());
                 self.opened(answer.last_sequence_id.and_then(|last| u64::try_from(last).ok()))
@@ -235,10 +232,7 @@ impl ProducerMachine {
     fn refused(&mut self, code: i32, message: &str, now: Duration) -> Result<()> {
         let error = Error::from_broker(code, message);
         if code == ServerError::ProducerBusy as i32 {
-            let since = *self.busy_since.get_or_insert(now);
-            if now.saturating_sub(since) >= self.link.settings().busy_max {
-                return Err(Error::invalid(format!("another producer holds the name, {error}; stop it")));
-            }
+            return self.link.fail_as_busy(format!("another producer holds the name, {error}; stop it"), now);
         }
         if error.kind() == ErrorKind::Unavailable {
             self.link.fail(error, now);

@@ -68,7 +68,6 @@ pub struct QueueMachine {
     link: Link,
     options: QueueOptions,
     phase: Phase,
-    busy_since: Option<Duration>,
     permits: Permits,
     entries: OpenEntries,
     waiting: VecDeque<Message>,
@@ -96,7 +95,6 @@ impl QueueMachine {
             link: Link::new(settings, options.topic.clone(), seed),
             options,
             phase: Phase::Detached,
-            busy_since: None,
             entries: OpenEntries::default(),
             waiting: VecDeque::new(),
             waiting_bytes: 0,
@@ -245,7 +243,6 @@ impl QueueMachine {
         match (self.phase, command) {
             (Phase::Subscribing(asked), Command::Success(_)) if asked == request => {
                 self.phase = Phase::Reading;
-                self.busy_since = None;
                 self.received_at = now;
                 self.permits.reset();
                 self.link.succeed();
@@ -295,16 +292,11 @@ impl QueueMachine {
     fn on_refusal(&mut self, (code, message): (i32, &str), is_subscription: bool, now: Duration) -> Result<()> {
         let (error, subscription) = (Error::from_broker(code, message), &self.options.subscription);
         if is_subscription && code == ServerError::ConsumerBusy as i32 {
-            let since = *self.busy_since.get_or_insert(now);
-            let what = format!(
+            let held = format!(
                 "the subscription \"{subscription}\" is held by a consumer that does not share it in this way: stop what \
                  holds it, or say QUEUE or QUEUE BY KEY as the others do: {error}"
             );
-            if now.saturating_sub(since) >= self.link.settings().busy_max {
-                return Err(Error::invalid(what));
-            }
-            self.link.fail(Error::unavailable(what), now);
-            return Ok(());
+            return self.link.fail_as_busy(held, now);
         }
         if error.kind() == ErrorKind::Unavailable {
             self.link.fail(error, now);

@@ -53,7 +53,6 @@ pub struct ReaderMachine {
     options: ReaderOptions,
     phase: Phase,
     attempt: u64,
-    busy_since: Option<Duration>,
     watch: Watch,
     /// Where `Start::End` turned out to be: the end, or none if there was no message.
     end_at_start: Option<Option<MessageId>>,
@@ -84,7 +83,6 @@ impl ReaderMachine {
             options,
             phase: Phase::Detached,
             attempt: 0,
-            busy_since: None,
             end_at_start: None,
             knows_chunks,
             begins_at: None,
@@ -147,7 +145,7 @@ impl ReaderMachine {
 
     /// Whether another consumer holds the anchor.
     pub fn is_busy(&self) -> bool {
-        self.busy_since.is_some()
+        self.link.is_busy()
     }
 
     /// Asks where the partition ends; `take_end` has the answer once it is here.
@@ -228,7 +226,7 @@ impl ReaderMachine {
             }
             (phase, Command::Error(error)) => self.on_refusal(phase, &error.message, error.error, now),
             (Phase::Watching(asked), Command::Success(_)) if asked == request => {
-                self.busy_since = None;
+                self.link.end_busy();
                 self.watch.subscribed();
                 if let Some(conversation) = self.link.conversation() {
                     self.phase = Phase::FindingEnd(self.questions.ask_beginning(conversation, now));
@@ -275,13 +273,7 @@ impl ReaderMachine {
     fn on_refusal(&mut self, phase: Phase, message: &str, code: i32, now: Duration) -> Result<()> {
         let error = Error::from_broker(code, message);
         if code == ServerError::ConsumerBusy as i32 && matches!(phase, Phase::Watching(_)) {
-            let since = *self.busy_since.get_or_insert(now);
-            let busy = self.watch.busy(&error);
-            if now.saturating_sub(since) >= self.link.settings().busy_max {
-                return Err(Error::invalid(busy));
-            }
-            self.link.fail(Error::unavailable(busy), now);
-            return Ok(());
+            return self.link.fail_as_busy(self.watch.busy(&error), now);
         }
         if error.kind() == ErrorKind::Unavailable {
             self.link.fail(error, now);

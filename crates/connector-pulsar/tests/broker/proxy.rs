@@ -42,6 +42,8 @@ pub enum Moment {
 pub struct Struck {
     pub faults: BTreeMap<Fault, u32>,
     pub moments: BTreeMap<Moment, u32>,
+    /// How many bytes of clients went on to the broker.
+    pub passed_up: u64,
 }
 
 pub type Counts = Rc<RefCell<Struck>>;
@@ -106,17 +108,17 @@ struct Relay {
 
 impl Relay {
     async fn run(mut self, (mut client, mut broker): (TcpStream, TcpStream), kinds: Kinds, counts: Counts) {
-        if !self.relay(&mut client, &mut broker, Duration::ZERO).await {
+        if !self.relay((&mut client, &mut broker), Duration::ZERO, &counts).await {
             return;
         }
         let fault = kinds.borrow_mut().next().expect("the kinds never end");
-        *counts.borrow_mut().faults.entry(fault).or_default() += 1;
         if fault == Fault::Delay {
             self.bytes = LATE_BYTES;
-            if !self.relay(&mut client, &mut broker, Duration::from_millis(3)).await {
+            if !self.relay((&mut client, &mut broker), Duration::from_millis(3), &counts).await {
                 return;
             }
         }
+        *counts.borrow_mut().faults.entry(fault).or_default() += 1;
         *counts.borrow_mut().moments.entry(self.moment()).or_default() += 1;
         match fault {
             Fault::Reset => {
@@ -138,13 +140,21 @@ impl Relay {
     }
 
     /// Passes on what comes until the fault; false if a side has ended before.
-    async fn relay(&mut self, client: &mut TcpStream, broker: &mut TcpStream, late: Duration) -> bool {
+    async fn relay(
+        &mut self,
+        (client, broker): (&mut TcpStream, &mut TcpStream),
+        late: Duration,
+        counts: &Counts,
+    ) -> bool {
         let (mut up, mut down) = (vec![0; 4096], vec![0; 4096]);
         while self.bytes > 0 {
             // Both directions count. What does not pass is left where it is: it may have to pass late.
             let moved = tokio::select! {
                 size = client.peek(&mut up) => match self.pass(&up, size, true) {
-                    Some(size) => forward(client, &mut up[..size], broker).await,
+                    Some(size) => {
+                        counts.borrow_mut().passed_up += size as u64;
+                        forward(client, &mut up[..size], broker).await
+                    }
                     None => false,
                 },
                 size = broker.peek(&mut down) => match self.pass(&down, size, false) {
@@ -364,6 +374,7 @@ async fn what_passes_before_a_fault_is_what_was_sent_and_nothing_of_it_is_left_o
     let port = proxy.local_addr().unwrap().port();
     let counts = Counts::default();
     let serving = serve(proxy, format!("pulsar://{}", broker.local_addr().unwrap()), 3, 20_000, counts.clone());
+    let all = std::cell::Cell::new(0);
     let connections = async {
         for _ in 0..60 {
             let mut client = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
@@ -378,6 +389,7 @@ async fn what_passes_before_a_fault_is_what_was_sent_and_nothing_of_it_is_left_o
                 let mut came = Vec::new();
                 let _ = side.read_to_end(&mut came).await;
                 assert!(sent.starts_with(&came), "{} bytes came", came.len());
+                all.set(all.get() + came.len() as u64);
             };
             tokio::join!(sending, receiving);
         }
@@ -388,6 +400,8 @@ async fn what_passes_before_a_fault_is_what_was_sent_and_nothing_of_it_is_left_o
             tokio::select! { () = serving => {}, () = connections => {} }
         })
         .await;
+    assert!(all.get() > 0);
+    assert_eq!(counts.borrow().passed_up, all.get(), "all that went on has come");
     assert!(counts.borrow().faults.values().all(|count| *count >= 5), "{:?}", counts.borrow());
     assert_eq!(counts.borrow().faults.len(), KINDS.len());
 }

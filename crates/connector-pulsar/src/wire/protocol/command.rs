@@ -123,3 +123,18 @@ pub struct BaseCommand {
     )]
     pub command: Option<Command>,
 }
+
+impl Command {
+    /// What a broker says in words of why it refused something.
+    pub fn text_mut(&mut self) -> Option<&mut String> {
+        match self {
+            Command::Error(answer) => Some(&mut answer.message),
+            Command::SendError(answer) => Some(&mut answer.message),
+            Command::AckResponse(answer) => answer.message.as_mut(),
+            Command::LookupTopicResponse(answer) => answer.message.as_mut(),
+            Command::PartitionMetadataResponse(answer) => answer.message.as_mut(),
+            Command::GetSchemaResponse(answer) => answer.error_message.as_mut(),
+            _ => None,
+        }
+    }
+}

@@ -4,7 +4,7 @@ use super::*;
 
 impl Job {
     /// Whether every message below a time up to which its partition was said to be drained is in a checkpoint, or where it
-    /// joins: before that a restart would find it where outputs went on without it.
+    /// joins: before that a restart would find it where outputs went on without it, as docs/guarantees.md says.
     pub(super) fn is_recorded(&self) -> bool {
         let kept = |stream: usize, (partition, row): (u32, usize)| {
             let joined = self.joins.get(&(stream, partition)).is_some_and(|joins| joins.contains_key(&row));
