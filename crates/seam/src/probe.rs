@@ -64,6 +64,7 @@ pub(crate) fn begin(
             message,
             clock: ClockPosition::of(&clock),
             alone: None,
+            joins: 0,
             absent: clock.clock().is_none() && drained.is_some(),
             end: bounded.then_some(LastMessage(end.last)),
             start,
