@@ -207,10 +207,10 @@ fn join_at_once(job: &mut Job, id: ReaderId, given: Option<i64>) {
     job.net.at(now + 1, Event::Wake(id, 0));
 }
 
-/// The position of a partition, in the form of version 1, with another clock.
+/// The position of a partition, in the form of version 2, with another clock.
 fn lift(position: &[u8], clock: i64) -> Vec<u8> {
-    let mut from = ByteReader::new("a position", position, 1).unwrap();
-    let mut out = ByteWriter::new(1);
+    let mut from = ByteReader::new("a position", position, 2).unwrap();
+    let mut out = ByteWriter::new(2);
     out.bytes(from.bytes().unwrap());
     out.bytes(from.bytes().unwrap());
     let shown = from.u8().unwrap();
