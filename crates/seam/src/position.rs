@@ -80,8 +80,8 @@ impl PartitionPosition {
             write_message(&mut out, end);
         }
         out.option(self.start.map(|start| start.0));
-        self.out.write(&mut out);
         out.u64(self.joins);
+        self.out.write(&mut out);
         out.finish()
     }
 
@@ -97,8 +97,8 @@ impl PartitionPosition {
             absent: read_flag(&mut from)?,
             end: if read_flag(&mut from)? { Some(LastMessage(read_message(&mut from)?)) } else { None },
             start: from.option()?.map(EventTime),
-            out: OutRows::read(&mut from)?,
             joins: if version > 1 { from.u64()? } else { 0 },
+            out: OutRows::read(&mut from)?,
         };
         from.end()?;
         Ok(position)
@@ -229,7 +229,8 @@ mod tests {
         let mut stored: Vec<u8> = pairs.collect();
         assert_eq!(PartitionPosition::parse(&stored).unwrap(), PartitionPosition { joins: 0, ..sample() });
         stored[0] = 2;
-        stored.extend(5u64.to_le_bytes());
+        let out = stored.len() - 24;
+        stored.splice(out..out, 5u64.to_le_bytes());
         assert_eq!(PartitionPosition::parse(&stored).unwrap(), sample());
         assert_eq!(sample().to_bytes(), stored);
     }
