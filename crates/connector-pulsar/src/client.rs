@@ -110,7 +110,11 @@ async fn answered<Question: Machine, Answer>(
 
 /// Why a broker was given up.
 pub(crate) fn unreached(trouble: Option<&Error>, topic: &TopicName, within: Duration) -> Error {
-    let silent = || Error::unavailable(format!("topic \"{topic}\": the broker did not answer"));
+    let silent = || {
+        Error::unavailable(format!(
+            "topic \"{topic}\": the broker did not answer: it stands still, or what listens there is none"
+        ))
+    };
     trouble.cloned().unwrap_or_else(silent).context(format_args!("gave up after {} s", within.as_secs_f64()))
 }
 

@@ -61,7 +61,7 @@ impl LeftOut {
 fn told(row: &BadRow, project: &Project, command: Command) -> String {
     let rest = match (project.dead_letters(&row.stream), command) {
         (Some(Output::Table(table)), Command::Run) => format!("all are in table {table}"),
-        (Some(Output::Topic(topic)), Command::Run) => format!("all are on topic {topic}"),
+        (Some(Output::Topic(topic)), Command::Run) => format!("all go to topic {topic}"),
         (Some(Output::Table(to) | Output::Topic(to)), Command::Query) => format!("a run writes all to {to}"),
         _ => "ON BAD ROW DEAD LETTER TO table would keep all".to_owned(),
     };

@@ -220,7 +220,7 @@ fn held(
     }
     let (took, furthest) =
         (show::whole_seconds(stands), others.filter(|other| *other != EventTime::MAX && *other > at).max());
-    match (furthest.map(show::to_the_second), waits) {
+    match (furthest.map(show::to_the_second).filter(|furthest| *furthest != shown), waits) {
         (Some(furthest), true) => format!(
             "held at {shown} by {stream}, which is quiet and has waited for messages for {took}; the furthest is at {furthest}"
         ),
@@ -313,6 +313,8 @@ mod tests {
         assert_eq!(all(true, 9, &[minutes(75)]), plain);
         let quiet = "watermark 1970-01-01 00:03:00 (cards, quiet: it has waited for messages for 12 s)";
         assert_eq!(all(true, 12, &[minutes(3)]), quiet);
+        // Nobody can see what is less than a second.
+        assert_eq!(all(true, 12, &[EventTime(minutes(3).0 + 999_999)]), quiet);
         assert_eq!(
             all(true, 12, &[minutes(75)]),
             "held at 1970-01-01 00:03:00 by cards, which is quiet and has waited for messages for 12 s; the furthest is at \

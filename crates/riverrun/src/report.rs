@@ -82,6 +82,8 @@ fn advice(error: &Error, has_begun: bool) -> Option<&'static str> {
         ErrorKind::Unavailable | ErrorKind::Refused => {
             Some("nothing was lost; run the command again when what is named above works again")
         }
+        // Something was, and the message says what.
+        ErrorKind::Corrupt if error.chain().contains("may be on the topic now") => None,
         // What is wrong is in a cluster, and the message says what to do there.
         ErrorKind::Corrupt if error.chain().contains(OF_PULSAR) => {
             Some(if has_begun { "what was committed is whole" } else { "nothing was changed" })

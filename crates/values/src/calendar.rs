@@ -11,6 +11,12 @@ pub const DAY: i64 = 24 * HOUR;
 /// The beginning of 290309-12-22 (BC), the first day that begins within 64 bits of microseconds.
 const TIMESTAMP_MIN: i64 = -106_751_991 * DAY;
 
+/// Nanoseconds as microseconds; halves go away from zero.
+pub fn micros_of_nanos(nanos: i64) -> i64 {
+    let (micros, rest) = (nanos / 1000, nanos % 1000);
+    if rest.abs() >= 500 { micros + nanos.signum() } else { micros }
+}
+
 /// Microseconds that are a TIMESTAMP: the greatest number of them stands for infinity in DuckDB and in the files that it
 /// writes, and its opposite for the other one.
 #[inline]

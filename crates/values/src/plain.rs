@@ -65,14 +65,8 @@ pub fn micros_of(value: i64, unit: TimeUnit) -> Option<i64> {
         TimeUnit::Microsecond => Some(value),
         // These two stand for infinity, as in files of DuckDB.
         TimeUnit::Nanosecond if value == i64::MAX || value == -i64::MAX => None,
-        TimeUnit::Nanosecond => Some(rounded(value)),
+        TimeUnit::Nanosecond => Some(calendar::micros_of_nanos(value)),
     }
-}
-
-/// Nanoseconds as microseconds; halves go away from zero.
-fn rounded(nanos: i64) -> i64 {
-    let (micros, rest) = (nanos / 1000, nanos % 1000);
-    if rest.abs() >= 500 { micros + nanos.signum() } else { micros }
 }
 
 fn times<T: ArrowPrimitiveType<Native = i64>>(array: &ArrayRef, unit: TimeUnit) -> ArrayRef {

@@ -18,6 +18,14 @@ pub struct AvroSchema {
     pub(super) root: usize,
 }
 
+/// What an instant counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unit {
+    Millis,
+    Micros,
+    Nanos,
+}
+
 /// A type; others in it are numbers.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Type {
@@ -41,11 +49,8 @@ pub(super) enum Type {
     Date,
     /// Microseconds of a day: how many of them a unit of the value is.
     Time(i64),
-    /// An instant: how many microseconds a unit is, or how many units a microsecond is, as a fraction.
-    Instant {
-        micros: i64,
-        per: i64,
-    },
+    /// An instant.
+    Instant(Unit),
     /// A number with so many digits after its point; in so many bytes, where their number is fixed.
     /// There may be more digits than a decimal of ours can have.
     Decimal {
@@ -199,9 +204,9 @@ fn logical(name: &str, object: &Map<String, Value>) -> Option<Type> {
         ("int", "date") => Some(Type::Date),
         ("int", "time-millis") => Some(Type::Time(1000)),
         ("long", "time-micros") => Some(Type::Time(1)),
-        ("long", "timestamp-millis") => Some(Type::Instant { micros: 1000, per: 1 }),
-        ("long", "timestamp-micros") => Some(Type::Instant { micros: 1, per: 1 }),
-        ("long", "timestamp-nanos") => Some(Type::Instant { micros: 1, per: 1000 }),
+        ("long", "timestamp-millis") => Some(Type::Instant(Unit::Millis)),
+        ("long", "timestamp-micros") => Some(Type::Instant(Unit::Micros)),
+        ("long", "timestamp-nanos") => Some(Type::Instant(Unit::Nanos)),
         ("bytes", "decimal") => decimal(object, None),
         _ => None,
     }

@@ -1,6 +1,6 @@
 //! Values of Avro as JSON, from which columns are read as from messages that are JSON.
 
-use super::schema::{AvroSchema, Type};
+use super::schema::{AvroSchema, Type, Unit};
 use crate::json::put_text;
 use dataflow::{Error, Result};
 use std::io::Write;
@@ -109,7 +109,7 @@ impl<'a> Reader<'a> {
             Type::Record(fields) => self.put_record(fields, depth)?,
             Type::Array(of) => self.put_items(*of, false, depth)?,
             Type::Map(of) => self.put_items(*of, true, depth)?,
-            Type::Date | Type::Time(_) | Type::Instant { .. } => self.put_time(of)?,
+            Type::Date | Type::Time(_) | Type::Instant(_) => self.put_time(of)?,
             Type::Decimal { scale, fixed } => {
                 let bytes = match fixed {
                     Some(size) => self.take(*size)?,
@@ -185,9 +185,13 @@ impl<'a> Reader<'a> {
                     None => self.put_display(format_args!("{value} is no time of a day")),
                 }
             }
-            Type::Instant { micros, per } => {
+            Type::Instant(unit) => {
                 let value = self.long()?;
-                let instant = value.checked_mul(micros).map(|value| value.div_euclid(per));
+                let instant = match unit {
+                    Unit::Millis => value.checked_mul(1000),
+                    Unit::Micros => Some(value),
+                    Unit::Nanos => Some(calendar::micros_of_nanos(value)),
+                };
                 match instant.and_then(calendar::timestamp) {
                     Some(instant) => calendar::put_instant(&mut self.out, instant),
                     None => self.put_display(format_args!("{value} is no instant")),
@@ -349,6 +353,10 @@ mod tests {
             (r#"{"type":"int","logicalType":"time-millis"}"#, &[2], r#""00:00:00.001""#),
             (r#"{"type":"long","logicalType":"timestamp-millis"}"#, &[3], r#""1969-12-31T23:59:59.998000Z""#),
             (r#"{"type":"long","logicalType":"timestamp-micros"}"#, &[2], r#""1970-01-01T00:00:00.000001Z""#),
+            // As stored nanoseconds are, so that an archive has what came live.
+            (r#"{"type":"long","logicalType":"timestamp-nanos"}"#, &[0xe7, 7], r#""1969-12-31T23:59:59.999999Z""#),
+            (r#"{"type":"long","logicalType":"timestamp-nanos"}"#, &[0xe6, 7], r#""1970-01-01T00:00:00.000000Z""#),
+            (r#"{"type":"long","logicalType":"timestamp-nanos"}"#, &[0xe8, 7], r#""1970-01-01T00:00:00.000001Z""#),
             (r#"{"type":"bytes","logicalType":"decimal","precision":9,"scale":2}"#, &[4, 0xff, 0x38], r#""-2.00""#),
             (r#"{"type":"bytes","logicalType":"decimal","precision":9,"scale":2}"#, &[2, 5], r#""0.05""#),
             (r#"{"type":"string","logicalType":"uuid"}"#, b"\x02a", r#""a""#),

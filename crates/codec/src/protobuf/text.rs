@@ -249,7 +249,13 @@ impl<'a> Writer<'a> {
             _ => 0,
         };
         let (seconds, nanos) = (number(0), number(1));
-        let micros = seconds.checked_mul(1_000_000).and_then(|micros| micros.checked_add(nanos.div_euclid(1000)));
+        // Both of one sign, as halves go away from zero.
+        let (whole, rest) = match (seconds.signum(), nanos.signum()) {
+            (-1, 1) => (seconds + 1, nanos.saturating_sub(1_000_000_000)),
+            _ => (seconds, nanos),
+        };
+        let rest = calendar::micros_of_nanos(rest);
+        let micros = whole.checked_mul(1_000_000).and_then(|micros| micros.checked_add(rest));
         match micros.and_then(calendar::timestamp) {
             Some(instant) => {
                 self.out.push(b'"');

@@ -27,8 +27,8 @@ pub struct Deduplication {
 
 impl Deduplication {
     pub fn new(guarantee: Guarantee, earlier: EarlierMessages) -> Self {
-        // A broker that has nothing of the producer to know shows with the first message whether it still does.
-        let is_there = earlier.is_deduplicated.filter(|is_there| !is_there || earlier.stored.is_some());
+        // A broker that has nothing of the producer to know shows with the first message whether it does.
+        let is_there = earlier.is_deduplicated.filter(|_| earlier.stored.is_some());
         Deduplication {
             guarantee,
             acknowledged: earlier.stored,
@@ -105,7 +105,8 @@ impl Deduplication {
                  same property riverrun.row"
             ),
             Guarantee::AtLeastOnce | Guarantee::EffectivelyOnce => format!(
-                "{known}: its deduplication is off, or has forgotten; switch it on, or allow that messages are there twice"
+                "{known}: its deduplication is off, or has forgotten the name, and the first row for each partition may be \
+                 on the topic now; switch it on, and publish under another name what is not there"
             ),
         })
     }
@@ -172,6 +173,10 @@ mod tests {
         added.note_sent(9);
         assert_eq!((added.is_there(), added.note_acknowledged(9)), (Some(true), true));
         assert!(added.note_opened(None, Some(9)).is_err());
+
+        // Nor does it say that there is none, where it was switched on since.
+        let without_rows = of_job(EarlierMessages { stored: None, is_deduplicated: Some(false), is_all: true });
+        assert_eq!((without_rows.is_there(), without_rows.is_unsure()), (None, true));
 
         let mut never = of_job(EarlierMessages::default());
         never.note_opened(None, None).unwrap();
